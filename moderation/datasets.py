@@ -1,0 +1,229 @@
+"""Labelled comments: public data sets through their label map, and the sentences written for this project."""
+
+import csv
+import hashlib
+import random
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mmh3
+
+from moderation.errors import ModerationError
+from moderation.paths import DATA
+from moderation.policy import GUIDELINES
+
+OWN = "own"
+"""Name of the source of the sentences written for this project begins with this."""
+
+_GROUP_SLOTS = ("people", "a_person", "adjective")
+_SLOT = re.compile(r"\{([a-z_]+)\}")
+_GROUP_FILLS, _OTHER_FILLS = 8, 2
+_SKETCH_WORDS = 3
+_NOT_LETTER = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """One labelled comment.
+
+    Parameters
+    ----------
+    text, source
+        The comment and the name of its source.
+    labels
+        1, 0 or None (the source does not say) for ``reject`` and each guideline.
+    weight
+        How much it counts in training.
+    function
+        What a sentence of our own exercises; empty for public ones.
+    note
+        The source's own label.
+    """
+
+    text: str
+    source: str
+    labels: Mapping[str, int | None]
+    weight: float = 1.0
+    function: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One public data set, as ``data/datasets.toml`` describes it."""
+
+    name: str
+    licence: str
+    url: str
+    use: str
+    weight: float = 0.0
+    label: tuple[Mapping[str, Any], ...] = field(default=())
+
+    def labels(self, source_label: str, given: Mapping[str, int | None]) -> dict[str, int | None]:
+        """Map one row's labels to ours.
+
+        Parameters
+        ----------
+        source_label
+            The label as the source has it.
+        given
+            ``reject`` and guidelines, as the table has them.
+        """
+        labels: dict[str, int | None] = {name: given.get(name) for name in ("reject", *GUIDELINES)}
+        mapping = next((m for m in self.label if not m["when"] or re.fullmatch(m["when"], source_label)), {})
+        named = {key: value for key, value in mapping.items() if key not in ("when", "why")}
+        for key, value in named.items():
+            labels[key] = None if value == "unknown" else given.get(value) if isinstance(value, str) else value
+        if named.get("reject") == "promotion" and labels["reject"] == 0:
+            labels["reject"] = None
+        elif labels["promotion"] is None:
+            labels["promotion"] = 0
+        if labels["reject"] == 0:
+            labels |= {name: 0 for name in GUIDELINES if labels[name] is None and named.get(name) != "unknown"}
+        return labels
+
+
+def sources() -> dict[str, Source]:
+    """Read the manifest of public data sets, by name."""
+    data = tomllib.loads((DATA / "datasets.toml").read_text(encoding="utf-8"))
+    return {entry["name"]: Source(**entry | {"label": tuple(entry.get("label", ()))}) for entry in data["source"]}
+
+
+def public(folder: Path, uses: Sequence[str]) -> list[Labelled]:
+    """Read the rows of the sources with one of these uses.
+
+    Parameters
+    ----------
+    folder
+        Where ``english.parquet`` lies.
+    uses
+        Such as ``("train",)``; see ``data/datasets.toml``.
+
+    Raises
+    ------
+    ModerationError
+        When the table is not there or lacks a column.
+    """
+    import pyarrow.parquet as pq
+
+    file = folder / "english.parquet"
+    if not file.is_file():
+        raise ModerationError(f"{file}: no such file; name the data sets' folder with --data (see data/datasets.toml)")
+    table = pq.read_table(file)
+    needed = {"source", "text", "source_label", "reject"}
+    if missing := needed - set(table.column_names):
+        raise ModerationError(f"{file}: lacks the column {sorted(missing)[0]!r}; see data/datasets.toml")
+    wanted = {name: source for name, source in sources().items() if source.use in uses}
+    columns = [name for name in ("reject", *GUIDELINES) if name in table.column_names]
+    found = []
+    for row in table.select(["source", "text", "source_label", *columns]).to_pylist():
+        source = wanted.get(row["source"])
+        if source is not None:
+            labels = source.labels(row["source_label"] or "", {name: row[name] for name in columns})
+            text = _unescaped(row["text"]) if source.name == "kaggle-insults" else row["text"]
+            found.append(Labelled(text, source.name, labels, source.weight, note=row["source_label"] or ""))
+    return found
+
+
+def _unescaped(text: str) -> str:
+    """Undo the escapes in which one source's texts come."""
+    return text.strip('"').replace("\\\\", "\\").replace("\\n", "\n").replace("\\xa0", " ").replace("\\'", "'")
+
+
+def own(folder: Path = DATA / "training", *, fills: bool = True) -> list[Labelled]:
+    """Read sentences written for this project.
+
+    Each line is ``guidelines<TAB>function<TAB>text``; slots such as ``{people}`` are filled from
+    ``slots.toml``, several times a line, the same each time this is called.
+
+    Raises
+    ------
+    ModerationError
+        When a line cannot be read, naming the file and line.
+    """
+    slots_file = folder / "slots.toml"
+    slots = tomllib.loads(slots_file.read_text(encoding="utf-8")) if slots_file.is_file() else {}
+    found = []
+    for file in sorted(folder.glob("*.tsv")):
+        rows = csv.reader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        for number, row in enumerate(rows, 1):
+            if not row or row[0].startswith("#"):
+                continue
+            if len(row) != 3:
+                raise ModerationError(f"{file}: line {number}: needs guidelines, function and text between tabs")
+            broken = [] if row[0] == "-" else row[0].split(",")
+            if unknown := set(broken) - set(GUIDELINES):
+                raise ModerationError(f"{file}: line {number}: no guideline {sorted(unknown)[0]!r}")
+            labels: dict[str, int | None] = {"reject": int(bool(broken))}
+            labels |= {name: int(name in broken) for name in GUIDELINES}
+            texts = list(_filled(row[2].replace("\\n", "\n"), slots)) if fills else [row[2].replace("\\n", "\n")]
+            found.extend(Labelled(text, f"{OWN}:{file.stem}", labels, 1 / len(texts), row[1]) for text in texts)
+    return found
+
+
+def _filled(text: str, slots: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    names = set(_SLOT.findall(text)) & set(slots)
+    if not names:
+        yield text
+        return
+    chance = random.Random(text)
+    for _ in range(_GROUP_FILLS if names & {*_GROUP_SLOTS, "nation", "faith"} else _OTHER_FILLS):
+        group = chance.randrange(min(len(slots[name]) for name in _GROUP_SLOTS))
+
+        def fill(slot: re.Match[str], group: int = group) -> str:
+            name = slot[1]
+            if name not in slots:
+                return slot[0]
+            return slots[name][group] if name in _GROUP_SLOTS else chance.choice(slots[name])
+
+        yield _SLOT.sub(fill, text)
+
+
+def clusters(texts: Sequence[str]) -> list[str]:
+    """Give each text the name of its cluster of near-duplicates.
+
+    Two texts are near-duplicates when they have the same letters and digits, or share the four smallest
+    hashes of their three-word sequences, or begin with the same ten words.
+
+    Source: Broder, "On the resemblance and containment of documents", 1997 (bottom-k sketch).
+    """
+    parent = list(range(len(texts)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    first: dict[tuple[str, object], int] = {}
+    names = []
+    for index, text in enumerate(texts):
+        words = _NOT_LETTER.sub(" ", text.lower()).split()
+        letters = "".join(words)
+        names.append(letters)
+        keys: list[tuple[str, object]] = [("letters", letters)]
+        if len(words) >= 8:
+            runs = {
+                mmh3.hash(" ".join(words[i : i + _SKETCH_WORDS])) for i in range(len(words) - _SKETCH_WORDS + 1)
+            }
+            keys.append(("sketch", tuple(sorted(runs)[:4])))
+            keys.append(("opening", " ".join(words[:10])))
+        for key in keys:
+            other = first.setdefault(key, index)
+            parent[root(index)] = root(other)
+    return [names[root(index)] for index in range(len(texts))]
+
+
+def fold_of(cluster: str) -> str:
+    """Give the fold of a cluster of near-duplicates: test, validation or train, one to one to eight."""
+    part = int(hashlib.sha256(cluster.encode()).hexdigest()[:8], 16) % 10
+    return {0: "test", 1: "validation"}.get(part, "train")
+
+
+def half_of(cluster: str) -> str:
+    """Give the half of a news comment: ``choose`` (thresholds) or ``judge``."""
+    return "choose" if int(hashlib.sha256(cluster.encode()).hexdigest()[8:16], 16) % 2 else "judge"

@@ -1,0 +1,136 @@
+"""The verdict, and everything that a reader needs to redo it by hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from moderation.finding import Effect, Finding
+from moderation.policy import Policy
+
+
+class Verdict(StrEnum):
+    """What happens to a comment."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One comment's verdict with its reasons.
+
+    Parameters
+    ----------
+    id
+        The comment's.
+    verdict
+        Approve or reject.
+    guidelines
+        Ids of the guidelines broken, empty for an approved comment.
+    reason
+        One sentence for the comment's author; empty for an approved comment.
+    score
+        Probability that any guideline is broken, 0 to 1.
+    scores
+        Probability for each guideline, 0 to 1.
+    threshold
+        What ``score`` had to reach (``>=``) to be rejected.
+    decided_by
+        ``rule`` or ``linear``.
+    findings
+        All findings in the order of the text, those of approved comments as well.
+    policy, model
+        Identities of both.
+    """
+
+    id: str
+    verdict: Verdict
+    guidelines: tuple[str, ...]
+    reason: str
+    score: float
+    scores: Mapping[str, float]
+    threshold: float
+    decided_by: str
+    findings: tuple[Finding, ...]
+    policy: str
+    model: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the decision as it stands in files and over HTTP."""
+        return {
+            "id": self.id,
+            "verdict": self.verdict.value,
+            "guidelines": list(self.guidelines),
+            "reason": self.reason,
+            "score": self.score,
+            "scores": dict(self.scores),
+            "threshold": self.threshold,
+            "decided_by": self.decided_by,
+            "findings": [asdict(finding) | {"effect": finding.effect.value} for finding in self.findings],
+            "policy": self.policy,
+            "model": self.model,
+        }
+
+    def explain(self) -> str:
+        """Give the decision in words, a line for each finding."""
+        if self.decided_by == "rule":
+            how = "by rule"
+        else:
+            sign = ">=" if self.verdict is Verdict.REJECT else "<"
+            how = f"score {self.score:.3f} {sign} threshold {self.threshold:.3f}"
+        lines = [f"{self.verdict.value}: {', '.join(self.guidelines) or 'no guideline broken'} ({how})"]
+        lines.extend(
+            f"  {finding.start}-{finding.end} {finding.excerpt!r}: {finding.rule} ({finding.guideline}, {finding.effect})"
+            for finding in self.findings
+        )
+        return "\n".join(lines)
+
+
+def decide(
+    comment_id: str,
+    findings: Sequence[Finding],
+    scores: Mapping[str, float],
+    policy: Policy,
+    model: str,
+) -> Decision:
+    """Make the decision; the only place where a verdict is made.
+
+    A finding that rejects decides alone. Else the score of any guideline being broken decides, against
+    the threshold ``referred`` where a finding refers the comment and ``unflagged`` where none does.
+
+    Parameters
+    ----------
+    scores
+        Probability for ``any`` and each guideline.
+    """
+    rejecting = [finding for finding in findings if finding.effect is Effect.REJECT]
+    referred = any(finding.effect is Effect.REFER for finding in findings)
+    threshold = policy.thresholds["referred" if referred else "unflagged"]
+    by_guideline = {guideline.id: scores[guideline.id] for guideline in policy.guidelines}
+    over = scores["any"] >= threshold
+    broken: dict[str, None] = dict.fromkeys(finding.guideline for finding in rejecting)
+    if over:
+        broken |= dict.fromkeys(name for name, score in by_guideline.items() if score >= threshold)
+        if not broken:
+            broken = {max(by_guideline, key=by_guideline.__getitem__): None}
+    order = [guideline.id for guideline in policy.guidelines]
+    guidelines = tuple(sorted(broken, key=order.index))
+    texts = {guideline.id: guideline.text for guideline in policy.guidelines}
+    if rejecting:
+        reason = policy.rule(rejecting[0].rule).reason
+    else:
+        reason = texts[guidelines[0]] if guidelines else ""
+    return Decision(
+        id=comment_id,
+        verdict=Verdict.REJECT if rejecting or over else Verdict.APPROVE,
+        guidelines=guidelines,
+        reason=reason,
+        score=scores["any"],
+        scores=by_guideline,
+        threshold=threshold,
+        decided_by="rule" if rejecting else "linear",
+        findings=tuple(findings),
+        policy=policy.identity,
+        model=model,
+    )

@@ -1,0 +1,55 @@
+"""What can go wrong, and whose turn it is to mend it.
+
+::
+
+    ModerationError
+    ├── PolicyError   the policy file says something that cannot be used
+    ├── ModelError    the model's files are missing, altered or of another format
+    └── RecordError   a row of the input cannot be read as a comment
+
+Every message is one line that names the place and the remedy.
+"""
+
+
+class ModerationError(Exception):
+    """Any problem that the user of this package can mend."""
+
+
+class PolicyError(ModerationError):
+    """A policy cannot be used.
+
+    Parameters
+    ----------
+    where
+        File and, where known, rule and key, such as ``community.toml: rule threat.wish: fires_on``.
+    problem
+        What is wrong and what would be right, in one line.
+    """
+
+    def __init__(self, where: str, problem: str) -> None:
+        super().__init__(f"{where}: {problem}")
+        self.where = where
+
+
+class ModelError(ModerationError):
+    """A model cannot be loaded, or does not fit the code."""
+
+
+class RecordError(ModerationError):
+    """One row of an input cannot be read as a comment.
+
+    Parameters
+    ----------
+    source
+        Name of the file, ``-`` for standard input.
+    row
+        Number of the row, from 1, a header not counted.
+    problem
+        What is wrong and the remedy, in one line.
+    """
+
+    def __init__(self, source: str, row: int, problem: str) -> None:
+        super().__init__(f"{source}: row {row}: {problem}")
+        self.source = source
+        self.row = row
+        self.problem = problem

@@ -1,0 +1,163 @@
+"""The rule layer: what of the guidelines can be seen by rule."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from moderation.errors import PolicyError
+from moderation.finding import Finding
+from moderation.normalise import Folded, fold
+from moderation.policy import Policy, Rule
+
+def disagreeing_examples(policy: Policy) -> list[tuple[str, str, str, str]]:
+    """Run every rule's examples.
+
+    Returns
+    -------
+    list of (rule id, key, example, problem)
+        Empty when all agree.
+    """
+    problems = []
+    for rule in policy.rules:
+        for key, should_fire in (("violates", True), ("allowed", False)):
+            for example in getattr(rule, key):
+                fired = {finding.rule for finding in apply_rules(fold(example, policy.words), policy)}
+                if (rule.id in fired) != should_fire:
+                    problem = "the rule does not fire on its example" if should_fire else "the rule fires on it"
+                    problems.append((rule.id, key, example, problem))
+    return problems
+
+
+def check_examples(policy: Policy) -> None:
+    """Refuse a policy with a rule that disagrees with its examples.
+
+    Raises
+    ------
+    PolicyError
+        Naming the rule and the example.
+    """
+    for rule_id, key, example, problem in disagreeing_examples(policy):
+        raise PolicyError(policy.name, f"rule {rule_id}: {key}: {problem}: {example!r}; mend the pattern or the example")
+
+
+_Place = tuple[Rule, int, int]
+
+
+def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
+    """Find every place where a rule fires.
+
+    Returns
+    -------
+    tuple of Finding
+        All of them, never just the first, in the order of the text; one for each rule and place.
+    """
+    original = folded.plain.text
+    found: dict[tuple[int, int, str], Finding] = {}
+    for name, view in folded.views():
+        text = view.text
+        places: list[_Place] = []
+        excused: list[_Place] = []
+        if name != "plain":
+            for start, end, term, rules, disguised in policy.lexicon.find(text):
+                for rule in rules:
+                    if not _reads(rule, name) or (disguised and rule.view != "skeleton"):
+                        continue
+                    (excused if term is None else places).append((rule, start, end))
+        for rule, pattern in policy.patterns.candidates(text):
+            if _reads(rule, name):
+                places.extend((rule, *match.span()) for match in policy.patterns.compiled(pattern).finditer(text))
+        if name == "plain":
+            places.extend(_detected(text, policy))
+        if not places:
+            continue
+        places = [place for place in places if not _excused_by_term(place, excused)]
+        for rule in {place[0].id: place[0] for place in places}.values():
+            spans = [(start, end) for owner, start, end in places if owner is rule]
+            spans = _without_excused(spans, rule, text, policy)
+            if len(spans) < rule.at_least:
+                continue
+            for start, end in spans:
+                begin, stop = view.original(start, end)
+                found.setdefault(
+                    (begin, stop, rule.id),
+                    Finding(rule.id, rule.guideline, rule.effect, begin, stop, original[begin:stop]),
+                )
+    return _without_nested(found[key] for key in sorted(found))
+
+
+def _reads(rule: Rule, view: str) -> bool:
+    """Whether a rule looks at this view; one for the skeleton reads the folded view as well."""
+    return rule.view == view or (rule.view == "skeleton" and view == "folded")
+
+
+def _excused_by_term(place: _Place, excused: Iterable[_Place]) -> bool:
+    rule, start, end = place
+    return any(owner is rule and begin <= start and end <= stop for owner, begin, stop in excused)
+
+
+def _without_excused(
+    spans: list[tuple[int, int]], rule: Rule, text: str, policy: Policy
+) -> list[tuple[int, int]]:
+    for pattern in rule.unless:
+        if not spans:
+            break
+        excuses = [match.span() for match in policy.patterns.compiled(pattern).finditer(text)]
+        spans = [
+            (start, end) for start, end in spans if not any(begin < end and start < stop for begin, stop in excuses)
+        ]
+    return spans
+
+
+def _without_nested(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Keep of findings of one rule that lie within one another the longest."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda f: (f.start, -f.end, f.rule)):
+        if not any(f.rule == finding.rule and f.start <= finding.start and finding.end <= f.end for f in kept):
+            kept.append(finding)
+    return tuple(kept)
+
+
+# --------------------------------------------------------------------------- detectors
+
+_PHONE = re.compile(r"\+?\d[\d ().-]{6,20}\d")
+_LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"']{3,2000}", re.I)
+
+
+def _detected(text: str, policy: Policy) -> Iterable[_Place]:
+    for rule in policy.rules:
+        if rule.finds == "phone" and _PHONE.search(text):
+            yield from ((rule, start, end) for start, end in _phones(text))
+        elif rule.finds == "repeated-link":
+            yield from ((rule, start, end) for start, end in _repeated_links(text, rule.at_least))
+
+
+def _phones(text: str) -> Iterable[tuple[int, int]]:
+    """Find telephone numbers, international or as dialled in the countries of most English readers.
+
+    Source: phonenumbers (Google's libphonenumber), leniency VALID.
+    """
+    import phonenumbers
+
+    seen: set[tuple[int, int]] = set()
+    for region in (None, "US", "GB", "IN"):
+        for match in phonenumbers.PhoneNumberMatcher(text, region):
+            span = (match.start, match.end)
+            if not any(span[0] < end and start < span[1] for start, end in seen):
+                seen.add(span)
+    return sorted(seen)
+
+
+def _repeated_links(text: str, at_least: int) -> list[tuple[int, int]]:
+    """Find links to a site that is linked at least so often.
+
+    Source: registered domains by the Public Suffix List, bundled with tldextract (no network).
+    """
+    links = [match.span() for match in _LINK.finditer(text)]
+    if len(links) < at_least:
+        return []
+    from tldextract import TLDExtract
+
+    extract = TLDExtract(suffix_list_urls=(), cache_dir=None)
+    sites = [extract(text[start:end]).top_domain_under_public_suffix for start, end in links]
+    counts = Counter(sites)
+    return [span for span, site in zip(links, sites, strict=True) if site and counts[site] >= at_least]

@@ -1,0 +1,185 @@
+"""Train the classifier: folds without near-duplicates, naive-Bayes weights, calibration."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from moderation import datasets
+from moderation.classifier import OUTPUTS, LinearClassifier, features, pairs, save, sentences
+from moderation.datasets import Labelled
+from moderation.normalise import fold
+from moderation.policy import Policy
+
+BITS = 18
+REGULARISATION = 0.5
+"""Inverse strength, ``C`` of scikit-learn's LogisticRegression; chosen on validation folds."""
+OWN_WEIGHT = 8.0
+"""How much a sentence written for this project counts beside a public comment."""
+FULL_SOURCE_ROWS = 4000
+"""A larger source's rows weigh less, by the square root, so that no source drowns the others."""
+
+Report = Callable[[str], None]
+Array = npt.NDArray[np.float32]
+
+
+def training_rows(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
+    """Give the rows to fit on and the rows to calibrate on.
+
+    A cluster of near-duplicates that holds a held-out row is left out whole.
+    """
+    judged = datasets.public(folder, ("held-out", "news"))
+    rows = datasets.public(folder, ("train",)) + datasets.own()
+    names = datasets.clusters([row.text for row in (*judged, *rows)])
+    held = set(names[: len(judged)])
+    fit, calibrate = [], []
+    for row, name in zip(rows, names[len(judged) :], strict=True):
+        if name in held and not row.source.startswith(datasets.OWN):
+            continue
+        part = datasets.fold_of(name)
+        if part == "train":
+            fit.append(row)
+        elif part == "validation":
+            calibrate.append(row)
+    return fit, calibrate
+
+
+def train(folder: Path, policy: Policy, target: Path, report: Report) -> LinearClassifier:
+    """Fit, calibrate and write a model.
+
+    Parameters
+    ----------
+    folder
+        Where the public data sets lie.
+    policy
+        Whose terms tell what a disguise may hide.
+    target
+        Folder to write, ``<name>-<version>``.
+    report
+        Told of each step in one line.
+
+    Raises
+    ------
+    ModerationError
+        When the data sets cannot be read.
+    """
+    report("reading the data sets")
+    fit, calibrate = training_rows(folder)
+    report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on")
+    design = Design()
+    fit_words = [sentences(fold(row.text, policy.words).skeleton.text) for row in fit]
+    matrix = design.matrix(fit_words)
+    report(f"{matrix.shape[1]} features, {matrix.nnz} values")
+    weight = row_weights(fit)
+    weights = np.zeros((1 << BITS, len(OUTPUTS)), dtype=np.float32)
+    bias = np.zeros(len(OUTPUTS), dtype=np.float32)
+    for column, output in enumerate(OUTPUTS):
+        weights[:, column], bias[column] = _fit(matrix, _labels(fit, output), weight)
+        report(f"fitted {output}")
+    rough = LinearClassifier(target.name, weights, bias, np.tile(np.array([1, 0], np.float32), (len(OUTPUTS), 1)))
+    logits = rough.logits([fold(row.text, policy.words) for row in calibrate])
+    weight = row_weights(calibrate)
+    calibration = np.array(
+        [_calibrate(logits[:, column], _labels(calibrate, output), weight) for column, output in enumerate(OUTPUTS)],
+        dtype=np.float32,
+    )
+    save(target, target.name, weights, bias, calibration)
+    report(f"wrote {target}")
+    from moderation.classifier import load
+
+    load.cache_clear()
+    return load(target)
+
+
+class Design:
+    """Turns comments into a sparse matrix of features; each distinct word is hashed once."""
+
+    def __init__(self) -> None:
+        self._unit: dict[str, int] = {}
+        self._features: list[tuple[npt.NDArray[np.int64], Array]] = []
+
+    def matrix(self, comments: Sequence[Sequence[Sequence[str]]]) -> Any:
+        """Give a ``scipy.sparse.csr_matrix`` of shape (n_comments, 2**BITS), each row a whole comment."""
+        import scipy.sparse as sp
+
+        units: list[int] = []
+        starts = [0]
+        sizes = []
+        for comment in comments:
+            for words in comment:
+                units.extend(self._index(unit) for unit in (*words, *pairs(words)))
+            starts.append(len(units))
+            sizes.append(max(1, sum(map(len, comment))))
+        counts = sp.csr_matrix(
+            (np.ones(len(units), dtype=np.float32), np.array(units), np.array(starts)),
+            shape=(len(comments), len(self._features)),
+        )
+        lengths = np.cumsum([0, *(len(indices) for indices, _ in self._features)])
+        by_unit = sp.csr_matrix(
+            (
+                np.concatenate([values for _, values in self._features]),
+                np.concatenate([indices for indices, _ in self._features]),
+                lengths,
+            ),
+            shape=(len(self._features), 1 << BITS),
+        )
+        scale = sp.diags(np.array(sizes, dtype=np.float32) ** -0.5)
+        return ((scale @ counts) @ by_unit).tocsr()
+
+    def _index(self, unit: str) -> int:
+        index = self._unit.get(unit)
+        if index is None:
+            index = self._unit[unit] = len(self._features)
+            self._features.append(features(unit, BITS))
+        return index
+
+
+def row_weights(rows: Sequence[Labelled]) -> Array:
+    """Give each row's weight: its source's, damped for a large source, more for our own sentences."""
+    sizes = Counter(row.source for row in rows)
+    return np.array(
+        [
+            row.weight * OWN_WEIGHT
+            if row.source.startswith(datasets.OWN)
+            else row.weight * min(1.0, (FULL_SOURCE_ROWS / sizes[row.source]) ** 0.5)
+            for row in rows
+        ],
+        dtype=np.float32,
+    )
+
+
+def _labels(rows: Sequence[Labelled], output: str) -> npt.NDArray[np.int8]:
+    """Give 1, 0 or -1 (not said) for each row."""
+    name = "reject" if output == "any" else output
+    return np.array([-1 if row.labels[name] is None else row.labels[name] for row in rows], dtype=np.int8)
+
+
+def _fit(matrix: Any, labels: npt.NDArray[np.int8], weight: Array) -> tuple[Array, float]:
+    import scipy.sparse as sp
+    from sklearn.linear_model import LogisticRegression
+
+    said = labels >= 0
+    x, y, w = matrix[said], labels[said], weight[said]
+    present = sp.diags(w) @ x
+    broken = np.asarray(present[y == 1].sum(axis=0)).ravel() + 1
+    kept = np.asarray(present[y == 0].sum(axis=0)).ravel() + 1
+    ratio = np.abs(np.log((broken / broken.sum()) / (kept / kept.sum()))).astype(np.float32)
+    model = LogisticRegression(C=REGULARISATION, max_iter=300, tol=1e-4)
+    model.fit(x @ sp.diags(ratio), y, sample_weight=w)
+    return np.asarray(model.coef_[0] * ratio, dtype=np.float32), float(model.intercept_[0])
+
+
+def _calibrate(logits: Array, labels: npt.NDArray[np.int8], weight: Array) -> tuple[float, float]:
+    """Fit the slope and offset that turn logits into calibrated ones.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    said = labels >= 0
+    model = LogisticRegression(C=1e6)
+    model.fit(logits[said].reshape(-1, 1), labels[said], sample_weight=weight[said])
+    return float(model.coef_[0, 0]), float(model.intercept_[0])
