@@ -55,7 +55,7 @@ class Classifier(Protocol):
 
 def sentences(text: str) -> list[list[str]]:
     """Split a folded text into sentences of words; never empty."""
-    found = []
+    found: list[list[str]] = []
     for sentence in _SENTENCE_END.split(text):
         words = _WORD.findall(sentence)
         found.extend(words[start : start + SENTENCE_WORDS] for start in range(0, len(words), SENTENCE_WORDS))
@@ -137,9 +137,7 @@ class LinearClassifier:
             [self._rows[[self._row(unit) for unit in (*words, *pairs(words))]].sum(axis=0) for words in split]
         )
         sizes = np.array([len(words) for words in split], dtype=np.float32)
-        return split, self._logits(
-            np.vstack([sums, sums.sum(axis=0, keepdims=True)]), np.append(sizes, sizes.sum())
-        )
+        return split, self._logits(np.vstack([sums, sums.sum(axis=0, keepdims=True)]), np.append(sizes, sizes.sum()))
 
     def _logits(self, sums: Array, sizes: Array) -> Array:
         return np.asarray(sums / np.sqrt(np.maximum(sizes, 1))[:, None] + self._bias, dtype=np.float32)
@@ -219,9 +217,7 @@ def save(folder: Path, version: str, weights: Array, bias: Array, calibration: A
     """Write a model's arrays and the manifest that `load` checks them against."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "linear.npz"
-    np.savez_compressed(
-        file, weights=weights.astype(np.float16), bias=bias.astype(np.float32), calibration=calibration
-    )
+    np.savez_compressed(file, weights=weights.astype(np.float16), bias=bias.astype(np.float32), calibration=calibration)
     manifest = {
         "format": FORMAT,
         "version": version,

@@ -173,7 +173,9 @@ def rules(
     test: Annotated[bool, typer.Option("--test", help="Run every rule's examples.")] = False,
     words: Annotated[
         list[Path] | None,
-        typer.Option("--words", help="Word lists, a word or name a line: print those that a rule rejects.", metavar="FILE"),
+        typer.Option(
+            "--words", help="Word lists, a word or name a line: print those that a rule rejects.", metavar="FILE"
+        ),
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Print each rule's precision and volume.")] = False,
     data: Annotated[Path | None, typer.Option("--data", help="Folder of the data sets, for --measure.")] = None,
@@ -303,7 +305,10 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
         yield line
         return
     with Progress(
-        BarColumn(), TextColumn("{task.completed} rows, {task.fields[rejected]} rejected"), TimeElapsedColumn(), console=_ERRORS
+        BarColumn(),
+        TextColumn("{task.completed} rows, {task.fields[rejected]} rejected"),
+        TimeElapsedColumn(),
+        console=_ERRORS,
     ) as bar:
         task = bar.add_task("", total=None, rejected=0)
         yield lambda rows, rejected: bar.update(task, completed=rows, rejected=rejected)
@@ -358,7 +363,13 @@ def _show(moderator: Moderator, source: Path, columns: object) -> "Summary":
     assert isinstance(columns, Columns)
     console = Console(highlight=False)
     table = Table(show_lines=False, pad_edge=False, box=None)
-    for heading, limit in (("id", 8), ("verdict", 7), ("guidelines", 24), ("by", 6), ("comment with its evidence", None)):
+    for heading, limit in (
+        ("id", 8),
+        ("verdict", 7),
+        ("guidelines", 24),
+        ("by", 6),
+        ("comment with its evidence", None),
+    ):
         table.add_column(heading, max_width=limit, overflow="fold")
     summary = Summary()
     expected: list[tuple[str, bool]] = []

@@ -147,7 +147,7 @@ def own(folder: Path = DATA / "training", *, fills: bool = True) -> list[Labelle
     """
     slots_file = folder / "slots.toml"
     slots = tomllib.loads(slots_file.read_text(encoding="utf-8")) if slots_file.is_file() else {}
-    found = []
+    found: list[Labelled] = []
     for file in sorted(folder.glob("*.tsv")):
         rows = csv.reader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         for number, row in enumerate(rows, 1):
@@ -207,9 +207,7 @@ def clusters(texts: Sequence[str]) -> list[str]:
         names.append(letters)
         keys: list[tuple[str, object]] = [("letters", letters)]
         if len(words) >= 8:
-            runs = {
-                mmh3.hash(" ".join(words[i : i + _SKETCH_WORDS])) for i in range(len(words) - _SKETCH_WORDS + 1)
-            }
+            runs = {mmh3.hash(" ".join(words[i : i + _SKETCH_WORDS])) for i in range(len(words) - _SKETCH_WORDS + 1)}
             keys.append(("sketch", tuple(sorted(runs)[:4])))
             keys.append(("opening", " ".join(words[:10])))
         for key in keys:

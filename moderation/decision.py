@@ -81,7 +81,8 @@ class Decision:
             how = f"score {self.score:.3f} {sign} threshold {self.threshold:.3f}"
         lines = [f"{self.verdict.value}: {', '.join(self.guidelines) or 'no guideline broken'} ({how})"]
         lines.extend(
-            f"  {finding.start}-{finding.end} {finding.excerpt!r}: {finding.rule} ({finding.guideline}, {finding.effect})"
+            f"  {finding.start}-{finding.end} {finding.excerpt!r}: {finding.rule}"
+            f" ({finding.guideline}, {finding.effect.value})"
             for finding in self.findings
         )
         return "\n".join(lines)

@@ -103,7 +103,7 @@ def evaluation_sets(folder: Path) -> dict[str, list[Labelled]]:
 
     Test folds hold no near-duplicate of a training row.
     """
-    rows = [row for row in datasets.public(folder, ("held-out", "news", "train"))]
+    rows = datasets.public(folder, ("held-out", "news", "train"))
     names = datasets.clusters([row.text for row in rows])
     uses = {name: source.use for name, source in datasets.sources().items()}
     found: dict[str, list[Labelled]] = {}

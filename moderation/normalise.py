@@ -174,17 +174,19 @@ _LEET = {
     "¥": "y",
 }
 _SECOND_LEET = {"1": "l", "|": "l", "!": "l", "9": "q", "6": "b", "7": "l", "+": "t", "2": "s"}
-_MASKS = frozenset("*#_-?%.x•●■▪°$@!^~=+/\\" "\u2588\ufffd")
-_HARD_MASKS = frozenset("*#_%•●■▪°^~@$!?-.\u2588\ufffd")
+# A mask hides any letter; a weak one only between letters, since it also ends sentences and joins words.
+_MASKS = frozenset("*#•●■▪°\u2588\ufffd")
+_WEAK_MASKS = frozenset("-_%^~@$")
 # A token is looked at only if it holds a sign of disguise.
 _SUSPECT = re.compile(
-    r"[^\x00-\x7f]|[a-z0-9][*#_%$@!|+.\-'/\\^~=()\"?,:;&{}\[\]<>]+[a-z0-9]|[@$!|*(][a-z]|[a-z][@$!|*]|[0-9][a-z]|[a-z][0-9]"
-    r"|([a-z])\1\1|(?<![a-z0-9])[a-z0-9][ .\-_*/|,~]{1,3}[a-z0-9][ .\-_*/|,~]{1,3}[a-z0-9](?![a-z0-9])|\b[a-z][*#_-]{2,}|vv"
+    r"""[^\x00-\x7f]|[a-z0-9][*#_%$@!|+.\-'/\\^~=()"?,:;&{}\[\]<>]+[a-z0-9]|[@$!|*(][a-z]|[a-z][@$!|*]"""
+    r"""|[0-9][a-z]|[a-z][0-9]|([a-z])\1\1|\b[a-z][*#_-]{2,}|vv"""
+    r"""|(?<![a-z0-9])[a-z0-9][ .\-_*/|,~]{1,3}[a-z0-9][ .\-_*/|,~]{1,3}[a-z0-9](?![a-z0-9])"""
 )
 _TOKEN = re.compile(r"\S+")
-_SPACED = re.compile(
-    r"(?<![a-z0-9])(?:[a-z0-9@$!*(|][ .\-_*/|,~]{1,3}){2,}[a-z0-9@$!*|](?![a-z0-9])"
-)
+_SPACED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9@$!*(|][ .\-_*/|,~]{1,3}){2,}[a-z0-9@$!*|](?![a-z0-9])")
+_GAPS = " .-_/|,~"
+_GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
 _LINK = re.compile(r"://|^www\.|^[^@\s]+@[^@\s]+\.[a-z]{2,}|^[\w.-]+\.[a-z]{2,}/")
 _LETTER = re.compile(r"[^\W\d_]")
 _BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])[013457@$!|]+(?=[^\W\d_])")
@@ -200,9 +202,10 @@ class Words:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
+        words = tuple(words)
         self.all = frozenset(word for word in words if len(word) > 2 and word.isalpha())
         self._by_shape: dict[tuple[str, int], tuple[str, ...]] = {}
-        for word in sorted(self.all):
+        for word in dict.fromkeys(word for word in words if word in self.all):
             key = (word[0], len(word))
             self._by_shape[key] = (*self._by_shape.get(key, ()), word)
         self._longest = max(map(len, self.all), default=0)
@@ -213,14 +216,15 @@ class Words:
     def behind_mask(self, masked: str) -> str | None:
         """Find the word that a masked one such as ``f**k`` stands for.
 
-        At least the first letter and as much as a quarter of the rest must show; of several words the
-        one that comes first in the alphabet is taken.
+        Two letters must show, or the first of a word of four; of several words the one given first is
+        taken.
         """
         shown = sum(character.isalpha() for character in masked)
-        if shown < 2 and len(masked) != 4:
+        if shown < 2 and not (len(masked) == 4 and masked[1:] == "***"):
             return None
+        masks = _MASKS if masked[-1] in _MASKS else _MASKS | _WEAK_MASKS
         for word in self._by_shape.get((masked[0], len(masked)), ()):
-            if all(m == w or m in _HARD_MASKS for m, w in zip(masked, word, strict=True)):
+            if all(m == w or m in masks for m, w in zip(masked, word, strict=True)):
                 return word
         return None
 
@@ -249,9 +253,9 @@ def _look_alikes() -> dict[str, str]:
         for source in (letter, letter.upper()):
             for entry in confusables.get(source, ()):
                 other = entry["c"]
-                if len(other) == 1 and not other.isascii():
-                    table.setdefault(other.casefold(), letter)
-                    table.setdefault(other, letter)
+                for form in (other.casefold(), other):
+                    if len(form) == 1 and not form.isascii():
+                        table.setdefault(form, letter)
     # Fallen out of the table by case folding, or resembling in upper case only.
     table |= {"ı": "i", "в": "b", "н": "h", "м": "m", "к": "k", "т": "t", "ц": "u", "ш": "w", "я": "r", "и": "n"}
     table |= {"α": "a", "β": "b", "ε": "e", "η": "n", "ι": "i", "κ": "k", "μ": "u", "ν": "v", "τ": "t", "υ": "u"}
@@ -277,10 +281,16 @@ def _skeleton(view: View, words: Words) -> View:
     pieces: list[tuple[int, int, str, list[int], list[int]]] = []
     taken = 0
     for spaced in _SPACED.finditer(text):
-        where = [i for i in range(spaced.start(), spaced.end()) if text[i] not in " .-_/|,~"]
-        word = _within_any(words, "".join(text[i] for i in where))
-        if word is not None:
-            hidden, start, end = word
+        groups = [
+            [i for i in range(spaced.start() + group.start(), spaced.start() + group.end()) if text[i] not in _GAPS]
+            for group in _GROUP.finditer(spaced[0])
+        ]
+        found = [_within_any(words, "".join(text[i] for i in where)) for where in groups]
+        if not any(found):
+            continue
+        # Where one word was spaced out, so were its neighbours.
+        for where, word in zip(groups, found, strict=True):
+            hidden, start, end = word or ("".join(text[i] for i in where), 0, len(where))
             places = where[start:end]
             pieces.append((places[0], places[-1] + 1, hidden, places, [place + 1 for place in places]))
     spans = [(piece[0], piece[1]) for piece in pieces]
@@ -293,9 +303,7 @@ def _skeleton(view: View, words: Words) -> View:
         if reading is not None:
             read, start_offsets, end_offsets = reading
             base = token.start()
-            pieces.append(
-                (base, token.end(), read, [base + o for o in start_offsets], [base + o for o in end_offsets])
-            )
+            pieces.append((base, token.end(), read, [base + o for o in start_offsets], [base + o for o in end_offsets]))
     if not pieces:
         return view
     pieces.sort()
@@ -394,9 +402,9 @@ def _hidden_word(core: str, words: Words) -> _Reading | None:
     for reading in dict.fromkeys(_leet_readings(core)):
         candidates.append((reading, offsets, after))
         kept = [i for i, c in enumerate(reading) if c.isalpha()]
-        if len(kept) != len(reading) and len(kept) > 2:
+        if len(kept) != len(reading) and len(kept) > 3:
             candidates.append(("".join(reading[i] for i in kept), kept, [i + 1 for i in kept]))
-    if letters_only != offsets:
+    if letters_only != offsets and len(letters_only) > 3:
         letters = "".join(core[i] for i in letters_only)
         candidates.append((letters, letters_only, [i + 1 for i in letters_only]))
     for text, begin, end in candidates:
@@ -409,7 +417,7 @@ def _hidden_word(core: str, words: Words) -> _Reading | None:
         if "vv" in text and text.replace("vv", "w") in words:
             place = text.index("vv")
             return text.replace("vv", "w", 1), begin[: place + 1] + begin[place + 2 :], end[:place] + end[place + 1 :]
-    if core[0].isalpha() and any(c in _HARD_MASKS for c in core):
+    if core[0].isalpha() and any(c in _MASKS or c in _WEAK_MASKS for c in core):
         masked = words.behind_mask(core)
         if masked is not None:
             return masked, offsets, after

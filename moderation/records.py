@@ -198,7 +198,10 @@ def _csv_rows(path: Path) -> Iterator[_Row]:
             continue
         number += 1
         if len(cells) != len(header):
-            yield number, RecordError(str(path), number, f"has {len(cells)} cells for {len(header)} columns; check its quotes")
+            yield (
+                number,
+                RecordError(str(path), number, f"has {len(cells)} cells for {len(header)} columns; check its quotes"),
+            )
         else:
             yield number, dict(zip(header, cells, strict=True))
 

@@ -9,6 +9,7 @@ from moderation.finding import Finding
 from moderation.normalise import Folded, fold
 from moderation.policy import Policy, Rule
 
+
 def disagreeing_examples(policy: Policy) -> list[tuple[str, str, str, str]]:
     """Run every rule's examples.
 
@@ -37,7 +38,9 @@ def check_examples(policy: Policy) -> None:
         Naming the rule and the example.
     """
     for rule_id, key, example, problem in disagreeing_examples(policy):
-        raise PolicyError(policy.name, f"rule {rule_id}: {key}: {problem}: {example!r}; mend the pattern or the example")
+        raise PolicyError(
+            policy.name, f"rule {rule_id}: {key}: {problem}: {example!r}; mend the pattern or the example"
+        )
 
 
 _Place = tuple[Rule, int, int]
@@ -95,9 +98,7 @@ def _excused_by_term(place: _Place, excused: Iterable[_Place]) -> bool:
     return any(owner is rule and begin <= start and end <= stop for owner, begin, stop in excused)
 
 
-def _without_excused(
-    spans: list[tuple[int, int]], rule: Rule, text: str, policy: Policy
-) -> list[tuple[int, int]]:
+def _without_excused(spans: list[tuple[int, int]], rule: Rule, text: str, policy: Policy) -> list[tuple[int, int]]:
     for pattern in rule.unless:
         if not spans:
             break

@@ -1,0 +1,209 @@
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from moderation import datasets, training
+from moderation.classifier import OUTPUTS, LinearClassifier, features, load
+from moderation.datasets import Labelled, clusters, fold_of
+from moderation.errors import ModerationError
+from moderation.normalise import fold
+from moderation.policy import GUIDELINES, Policy, load_policy
+from moderation.training import OWN_WEIGHT, Design, row_weights, train, training_rows
+
+WORDS = dict(zip(GUIDELINES, ("zonk", "wibble", "skreek", "clown", "grockle", "buynow"), strict=True))
+FILLERS = (
+    "council bridge morning paper reader tram budget school garden winter vote street music window price river "
+    "train library dinner football minister coffee ticket history kitchen report signal harbour village station"
+).split()
+HELD = "the council has decided once more to close the only library in our part of the town for good"
+UNCLEAR = "rows of a source whose licence is unclear hold the word snollygoster"
+
+
+def sentence(chance: random.Random, word: str = "") -> str:
+    words = chance.choices(FILLERS, k=6)
+    return " ".join([*words[:3], *filter(None, [word]), *words[3:]])
+
+
+def row(source: str, text: str, reject: int | None, label: str = "") -> dict[str, object]:
+    return {"source": source, "text": text, "source_label": label, "reject": reject, "profanity": None}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Public rows of five sources and, beside them, sentences of our own, a toy word for each guideline."""
+    folder = tmp_path_factory.mktemp("data")
+    chance = random.Random(1)
+    rows = []
+    for _ in range(50):
+        rows.append(row("paradetox", sentence(chance, "zonk"), 1, "toxic side"))
+        rows.append(row("paradetox", sentence(chance), 0, "neutral paraphrase"))
+        rows.append(row("olid", f"{sentence(chance)} {UNCLEAR}", 1))
+    rows += [row("trac1", sentence(chance, "snollygoster"), 1) for _ in range(10)]
+    rows += [row("gab-hate-corpus", HELD, 0), row("c3-constructive", "a news comment on the tram", 0, "tox=1.00")]
+    # Near-duplicates of the held-out rows, which must not train.
+    rows += [
+        row("paradetox", f"{HELD.upper()}!!!", 0, "neutral paraphrase"),
+        row("davidson", f"{HELD} and everybody in the town knows whose fault it is", 1, "1"),
+        row("davidson", "A News Comment, on the tram.", 0, "2"),
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "english.parquet")
+    lines = []
+    for guideline, word in WORDS.items():
+        lines += [f"{guideline}\ttoy\t{sentence(chance, word)}" for _ in range(40)]
+    lines += [f"-\ttoy\t{sentence(chance)}" for _ in range(150)]
+    (folder / "own").mkdir()
+    (folder / "own" / "toy.tsv").write_text("\n".join([*lines, f"-\tcopy\t{HELD}"]) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own(folder: Path) -> Iterator[None]:
+    read = datasets.own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets, "own", lambda: read(folder / "own"))
+        patch.setattr(training, "BITS", 14)  # enough for a handful of words
+        yield
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    file = tmp_path_factory.mktemp("policy") / "toy.toml"
+    guidelines = "".join(f'[[guideline]]\nid = "{name}"\ntitle = "T"\ntext = "No {name}."\n' for name in GUIDELINES)
+    head = '[policy]\nname = "toy"\nversion = "1"\n[thresholds]\nunflagged = 0.5\nreferred = 0.3\n'
+    file.write_text(head + guidelines)
+    return load_policy(file)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    target = tmp_path_factory.mktemp("models") / "toy-3"
+    steps: list[str] = []
+    train(folder, policy, target, steps.append)
+    return target, steps
+
+
+def scores(model: LinearClassifier, policy: Policy, *texts: str) -> np.ndarray:
+    return model.score([fold(text, policy.words) for text in texts])
+
+
+# --------------------------------------------------------------------------- which rows
+
+
+def test_only_sources_that_may_train_do(folder: Path) -> None:
+    fit, calibrate = training_rows(folder)
+    uses = {name: source.use for name, source in datasets.sources().items()}
+    found = {one.source for one in (*fit, *calibrate)}
+    assert {uses[name] for name in found if not name.startswith("own:")} == {"train"}
+    assert found == {"paradetox", "own:toy"}
+    assert not any("snollygoster" in one.text for one in (*fit, *calibrate))
+
+
+def test_near_duplicates_of_held_out_rows_do_not_train(folder: Path) -> None:
+    fit, calibrate = training_rows(folder)
+    texts = [one.text.lower() for one in (*fit, *calibrate) if not one.source.startswith("own:")]
+    assert len(texts) > 70
+    assert not [text for text in texts if text.startswith(HELD) or "news comment" in text]
+
+
+def test_the_test_fold_neither_fits_nor_calibrates_and_the_folds_are_apart(folder: Path) -> None:
+    fit, calibrate = training_rows(folder)
+    assert {fold_of(name) for name in clusters([one.text for one in fit])} == {"train"}
+    assert {fold_of(name) for name in clusters([one.text for one in calibrate])} == {"validation"}
+    used = {one.text for one in (*fit, *calibrate)}
+    left_out = [one for one in datasets.public(folder, ("train",)) if one.text not in used]
+    assert len(left_out) > 3  # the near-duplicates, and a test fold
+
+
+def test_without_data_there_is_nothing_to_train_on(tmp_path: Path, policy: Policy) -> None:
+    with pytest.raises(ModerationError, match="--data"):
+        train(tmp_path, policy, tmp_path / "x-1", lambda step: None)
+    assert not (tmp_path / "x-1").exists()
+
+
+# --------------------------------------------------------------------------- the model
+
+
+def test_train_writes_a_model_that_loads(trained: tuple[Path, list[str]]) -> None:
+    target, steps = trained
+    assert load(target).version == "toy-3"
+    assert steps[0] == "reading the data sets"
+    assert steps[-1] == f"wrote {target}"
+    assert all("\n" not in step for step in steps)
+    assert [f"fitted {name}" in steps for name in OUTPUTS] == [True] * len(OUTPUTS)
+
+
+@pytest.mark.parametrize("guideline", GUIDELINES)
+def test_the_model_separates_what_it_was_shown(trained: tuple[Path, list[str]], policy: Policy, guideline: str) -> None:
+    model = load(trained[0])
+    chance = random.Random(2)
+    broken = [sentence(chance, WORDS[guideline]) for _ in range(20)]
+    clean = [sentence(chance) for _ in range(20)]
+    others = [sentence(chance, word) for name, word in WORDS.items() if name != guideline]
+    column = OUTPUTS.index(guideline)
+    found, kept, other = (scores(model, policy, *texts) for texts in (broken, clean, others))
+    assert found[:, column].min() > 0.5 > kept[:, column].max()
+    assert found[:, column].min() > other[:, column].max()
+    assert found[:, 0].min() > kept[:, 0].max()  # any guideline
+
+
+def test_a_word_of_an_unclear_source_means_nothing_to_the_model(trained: tuple[Path, list[str]]) -> None:
+    with np.load(trained[0] / "linear.npz") as arrays:
+        weights = arrays["weights"]
+    of_word = {word: weights[features(word, training.BITS)[0][0]] for word in ("snollygoster", "zonk")}
+    assert np.abs(of_word["zonk"]).max() > 0.1
+    assert of_word["snollygoster"] == pytest.approx(0, abs=1e-3)
+
+
+def test_evidence_names_the_word(trained: tuple[Path, list[str]], policy: Policy) -> None:
+    text = "The council bridge skreek morning paper"
+    spans = load(trained[0]).evidence(fold(text, policy.words), "threat")
+    assert any(start <= text.index("skreek") < end for start, end in spans)
+
+
+def test_training_twice_gives_the_same_model(
+    trained: tuple[Path, list[str]], folder: Path, policy: Policy, tmp_path: Path
+) -> None:
+    train(folder, policy, tmp_path / "toy-3", lambda step: None)
+    with np.load(trained[0] / "linear.npz") as first, np.load(tmp_path / "toy-3" / "linear.npz") as second:
+        for name in ("weights", "bias", "calibration"):
+            assert np.array_equal(first[name], second[name]), name
+
+
+def test_the_matrix_adds_up_to_what_the_classifier_computes(trained: tuple[Path, list[str]], policy: Policy) -> None:
+    # Training and scoring hash and scale in two places; a comment of one sentence has one window.
+    model = load(trained[0])
+    text = "zonk the paper and the tram"
+    with np.load(trained[0] / "linear.npz") as arrays:
+        weights, bias = arrays["weights"].astype(np.float32), arrays["bias"]
+    matrix = Design().matrix([[text.split()]])
+    assert matrix @ weights + bias == pytest.approx(model.logits([fold(text, policy.words)]), abs=1e-3)
+
+
+# --------------------------------------------------------------------------- weights of rows
+
+
+@pytest.mark.parametrize(
+    ("source", "weight", "count", "expected"),
+    [
+        ("paradetox", 1.0, 10, 1.0),
+        ("paradetox", 0.5, 4000, 0.5),  # the size from which on a source is damped
+        ("paradetox", 1.0, 16000, 0.5),  # by the square root
+        ("own:toy", 0.25, 10, 0.25 * OWN_WEIGHT),
+        ("own:toy", 0.25, 16000, 0.25 * OWN_WEIGHT),  # ours are never damped
+    ],
+)
+def test_row_weights(source: str, weight: float, count: int, expected: float) -> None:
+    found = row_weights([Labelled("x", source, {}, weight)] * count)
+    assert found.shape == (count,)
+    assert found == pytest.approx(expected)
+
+
+def test_labels_are_one_zero_or_not_said() -> None:
+    rows = [Labelled("x", "s", {"reject": value, "threat": 1}) for value in (1, 0, None)]
+    assert training._labels(rows, "any").tolist() == [1, 0, -1]
+    assert training._labels(rows, "threat").tolist() == [1, 1, 1]
