@@ -89,8 +89,12 @@ def review_file(
     """
     source, target = Path(source), Path(target)
     form = file_format(target)
+    if target.is_dir():
+        raise RecordError(str(target), 0, "is a folder; name a file")
     summary = Summary()
     errors_file = target.with_name(target.name + ".errors.jsonl")
+    if not target.parent.is_dir():
+        raise RecordError(str(target), 0, f"{target.parent} is no folder; make it first")
     part, errors_part = (path.with_name(path.name + ".part") for path in (target, errors_file))
     try:
         with (
@@ -99,25 +103,28 @@ def review_file(
         ):
             writer = Writer(out, form, tabs=target.suffix.lower() == ".tsv")
             for result in review_rows(moderator, read(source, columns or Columns())):
-                if isinstance(result, RecordError):
+                problem = result if isinstance(result, RecordError) else writer.write(*result)
+                if problem is not None:
                     summary.unreadable += 1
-                    errors.write(json.dumps({"row": result.row, "problem": result.problem}, ensure_ascii=False) + "\n")
-                else:
-                    writer.write(*result)
+                    entry = {"row": problem.row, "problem": problem.problem}
+                    errors.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                elif not isinstance(result, RecordError):
                     summary.add(result[1])
                 if progress is not None and summary.rows % CHUNK_ROWS == 0:
                     progress(summary.rows, summary.rejected)
             for stream in (out, errors):
                 stream.flush()
                 os.fsync(stream.fileno())
+        os.replace(part, target)
+        if summary.unreadable:
+            os.replace(errors_part, errors_file)
+        else:
+            errors_file.unlink(missing_ok=True)
     except OSError as error:
         raise RecordError(str(target), 0, f"cannot be written ({error.strerror}); name another target") from error
-    os.replace(part, target)
-    if summary.unreadable:
-        os.replace(errors_part, errors_file)
-    else:
-        errors_part.unlink()
-        errors_file.unlink(missing_ok=True)
+    finally:
+        for path in (part, errors_part):
+            path.unlink(missing_ok=True)
     if progress is not None:
         progress(summary.rows, summary.rejected)
     return summary

@@ -128,6 +128,10 @@ def _figure(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
+
+
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
@@ -146,9 +150,9 @@ def table(figures: Mapping[str, Any]) -> str:
         + ", ".join(f"{name} {_figure(value)}" for name, value in figures["guidelines"].items()),
         "",
         f"News comments that choose nothing: {news['benign_rejected']} of {news['benign_rows']} benign ones rejected "
-        f"({news['benign_rejected'] / news['benign_rows']:.2%}, {news['benign_rejected_by_rule']} of them by rule); "
+        f"({_share(news['benign_rejected'], news['benign_rows'])}, {news['benign_rejected_by_rule']} of them by rule); "
         f"{news['toxic_rejected']} of {news['toxic_rows']} toxic ones rejected "
-        f"({news['toxic_rejected'] / news['toxic_rows']:.1%}).",
+        f"({_share(news['toxic_rejected'], news['toxic_rows'])}).",
         f"Threshold at which the other half would lose {TARGET_FALSE_REJECTION:.0%} of its benign comments: "
         f"{news['threshold_chosen']:.3f}.",
     ]

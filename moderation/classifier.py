@@ -252,5 +252,5 @@ def load(folder: Path) -> LinearClassifier:
             )
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError) as error:
         raise ModelError(f"{folder}: not a model ({error}); name a folder that `moderation train` wrote") from error

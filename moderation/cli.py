@@ -1,14 +1,16 @@
 """The command line; a thin door to the library."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+import typer.core
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -34,10 +36,29 @@ class Exit(IntEnum):
     UNUSABLE = 3
     ROWS_UNREADABLE = 4
     BUG = 70
+    READER_GONE = 141
     INTERRUPTED = 130
 
 
+class _ReaderGoneError(Exception):
+    """Whoever reads the output went away, so that no verdict was told."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """Typer turns a reader that went away into status 1, which says «rejected»; this tells it apart."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="moderation",
     help="Decide which reader comments to publish: approve or reject, with the reasons.",
     epilog='Try: moderation check "You are an idiot" --explain',
@@ -122,7 +143,9 @@ def review(
         _summarise(summary)
     if summary.unreadable:
         where = f"{output}.errors.jsonl" if output else "the lines above"
-        _ERRORS.print(f"{source}: {summary.unreadable} rows could not be read; see {where}", markup=False)
+        _ERRORS.print(
+            f"{source}: {summary.unreadable} rows could not be read; see {where}", markup=False, soft_wrap=True
+        )
         raise typer.Exit(Exit.ROWS_UNREADABLE)
 
 
@@ -336,10 +359,14 @@ def _evidence_spans(decision: Decision) -> list[tuple[int, int]]:
     return [(finding.start, finding.end) for finding in decision.findings if finding.effect in effects]
 
 
+def shown(text: str) -> str:
+    """Give a text whose control characters are seen, never obeyed by the terminal; its length stays."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def underlined(text: str, decision: Decision) -> Text:
-    """Give the comment with its evidence marked; control characters are shown, never obeyed."""
-    shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-    marked = Text(shown)
+    """Give the comment with its evidence marked."""
+    marked = Text(shown(text))
     for start, end in _evidence_spans(decision):
         marked.stylize("bold underline red", start, end)
     return marked
@@ -376,13 +403,13 @@ def _show(moderator: Moderator, source: Path, columns: object) -> "Summary":
     for result in review_rows(moderator, read(source, columns)):
         if isinstance(result, RecordError):
             summary.unreadable += 1
-            _ERRORS.print(str(result), markup=False)
+            _ERRORS.print(shown(str(result)), markup=False, soft_wrap=True)
             continue
         record, decision = result
         summary.add(decision)
         rejected = decision.verdict is Verdict.REJECT
         table.add_row(
-            Text(record.comment.id),
+            Text(shown(record.comment.id)),
             Text(decision.verdict.value, style="red" if rejected else "green"),
             Text(", ".join(decision.guidelines)),
             Text(decision.decided_by if rejected else ""),
@@ -395,12 +422,12 @@ def _show(moderator: Moderator, source: Path, columns: object) -> "Summary":
         wrong = [name for name, right in expected if not right]
         console.print(f"as the column `expected` says: {len(expected) - len(wrong)} of {len(expected)}")
         if wrong:
-            console.print(f"otherwise: {', '.join(wrong)}", markup=False)
+            console.print(f"otherwise: {shown(', '.join(wrong))}", markup=False)
     return summary
 
 
 def _fail(error: ModerationError) -> NoReturn:
-    _ERRORS.print(str(error), markup=False, highlight=False, soft_wrap=True)
+    _ERRORS.print(shown(str(error)), markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(Exit.UNUSABLE if isinstance(error, PolicyError | ModelError) else Exit.USAGE)
 
 
@@ -412,8 +439,10 @@ def main() -> None:
         _fail(error)
     except KeyboardInterrupt:
         raise SystemExit(Exit.INTERRUPTED) from None
-    except BrokenPipeError:
-        raise SystemExit(Exit.DONE) from None
+    except _ReaderGoneError:
+        # What is buffered must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(Exit.READER_GONE) from None
     except Exception as error:
         import traceback
 

@@ -108,12 +108,16 @@ def public(folder: Path, uses: Sequence[str]) -> list[Labelled]:
     ModerationError
         When the table is not there or lacks a column.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     file = folder / "english.parquet"
     if not file.is_file():
         raise ModerationError(f"{file}: no such file; name the data sets' folder with --data (see data/datasets.toml)")
-    table = pq.read_table(file)
+    try:
+        table = pq.read_table(file)
+    except pa.ArrowInvalid as error:
+        raise ModerationError(f"{file}: not a Parquet table ({error}); fetch it again") from error
     needed = {"source", "text", "source_label", "reject"}
     if missing := needed - set(table.column_names):
         raise ModerationError(f"{file}: lacks the column {sorted(missing)[0]!r}; see data/datasets.toml")
@@ -145,10 +149,13 @@ def own(folder: Path = DATA / "training", *, fills: bool = True) -> list[Labelle
     ModerationError
         When a line cannot be read, naming the file and line.
     """
+    files = sorted(folder.glob("*.tsv"))
+    if not files:
+        raise ModerationError(f"{folder}: holds no sentences (*.tsv); name a checkout's data/training")
     slots_file = folder / "slots.toml"
     slots = tomllib.loads(slots_file.read_text(encoding="utf-8")) if slots_file.is_file() else {}
     found: list[Labelled] = []
-    for file in sorted(folder.glob("*.tsv")):
+    for file in files:
         rows = csv.reader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         for number, row in enumerate(rows, 1):
             if not row or row[0].startswith("#"):

@@ -43,13 +43,13 @@ class RecordError(ModerationError):
     source
         Name of the file, ``-`` for standard input.
     row
-        Number of the row, from 1, a header not counted.
+        Number of the row, from 1, a header not counted; 0 for the file as a whole.
     problem
         What is wrong and the remedy, in one line.
     """
 
     def __init__(self, source: str, row: int, problem: str) -> None:
-        super().__init__(f"{source}: row {row}: {problem}")
+        super().__init__(f"{source}: row {row}: {problem}" if row else f"{source}: {problem}")
         self.source = source
         self.row = row
         self.problem = problem

@@ -5,8 +5,8 @@ Three views are made of each comment, once:
 - ``plain``: as written;
 - ``folded``: lower case, compatibility forms and HTML entities resolved, without combining marks,
   invisible characters and tags;
-- ``skeleton``: folded, and look-alike letters, leetspeak, masks, stretched, spaced and split words
-  undone. Lossy; a rule opts in to it.
+- ``skeleton``: folded, and look-alike letters, leetspeak, masks, stretched, spaced, split and glued
+  words undone. Lossy; a rule opts in to it.
 
 Source: Unicode Technical Standard #39 (look-alikes, through ``confusable_homoglyphs``), Unicode
 Standard Annex #15 (compatibility forms).
@@ -15,10 +15,14 @@ Standard Annex #15 (compatibility forms).
 import html
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import product
+from itertools import pairwise, product
+from typing import Any
+
+import re2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,10 @@ class View:
         """Give the half-open span of the original that ``text[start:end]`` was read from."""
         if self.starts is None or self.ends is None:
             return start, end
-        return self.starts[start], self.ends[end - 1]
+        if start < end:
+            return self.starts[start], self.ends[end - 1]
+        place = self.starts[start] if start < len(self.starts) else (self.ends[-1] if self.ends else 0)
+        return place, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,19 @@ def fold(text: str, words: "Words") -> Folded:
         The words that a disguise may hide, usually a policy's terms.
     """
     folded = _folded(text)
-    return Folded(View(text), folded, _skeleton(folded, words))
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
+    return Folded(View(text), folded, _skeleton(text, folded, words))
 
 
 # --------------------------------------------------------------------------- folded
 
-_MARKUP = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});|<(/?)([a-z][a-z0-9]*)\b[^<>]{0,500}>", re.I)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKUP = re.compile(
+    r"&(?:amp;){0,3}(?:#\d{1,7};?|#x[0-9a-f]{1,6};?|[a-z][a-z0-9]{1,31};)|<!--[^<>]{0,500}-->"
+    r"|<(/?)([a-z][a-z0-9]*)\b[^<>]{0,500}>|\[/?(?:b|i|u|s|url|color|size|quote|spoiler)(?:=[^\[\]]{0,100})?\]",
+    re.I,
+)
 _BREAKING_TAGS = frozenset("br p div li ul ol tr td th table h1 h2 h3 h4 h5 h6 hr blockquote pre section".split())
 _STRAIGHT = {
     **dict.fromkeys("‘’‚‛′`´ʼʹ", "'"),
@@ -86,12 +100,15 @@ _STRAIGHT = {
     "…": "...",
     "ı": "ı",
     "İ": "i",
+    # Letters and signs by category, but drawn as nothing.
+    **dict.fromkeys("\u115f\u1160\u3164\uffa0\u2800", ""),
 }
 # Letters drawn as emoji have no compatibility form in Unicode.
+_FLAG_LETTERS = {chr(0x1F1E6 + i): chr(ord("a") + i) for i in range(26)}
 _EMOJI_LETTERS = {
     **{chr(0x1F150 + i): chr(ord("a") + i) for i in range(26)},
     **{chr(0x1F170 + i): chr(ord("a") + i) for i in range(26)},
-    **{chr(0x1F1E6 + i): chr(ord("a") + i) for i in range(26)},
+    **_FLAG_LETTERS,
     "🆎": "ab",
     "🆑": "cl",
     "🆒": "cool",
@@ -101,6 +118,9 @@ _EMOJI_LETTERS = {
     "🆘": "sos",
     "🆚": "vs",
 }
+_FLAG = re.compile("(?<![\U0001f1e6-\U0001f1ff])[\U0001f1e6-\U0001f1ff]{2}(?![\U0001f1e6-\U0001f1ff])")
+_RIGHT_TO_LEFT = "\u202e"
+_REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]{1,200})")
 
 
 @lru_cache(maxsize=65536)
@@ -119,31 +139,297 @@ def _fold_character(character: str) -> str:
 
 
 def _folded(text: str) -> View:
-    if text.isascii() and "&" not in text and "<" not in text:
+    marked = "&" in text or "<" in text or "[" in text
+    if not marked and text.isascii() and text.isprintable():
         return View(text.lower())
+    odd = {character: _fold_character(character) for character in set(text)}
+    flagged = any(character in _FLAG_LETTERS for character in odd)
+    marks: list[tuple[int, int, str]] = []
+    if marked:
+        marks.extend((*mark.span(), _markup(mark)) for mark in _MARKUP.finditer(text))
+    if flagged:
+        marks.extend((*flag.span(), flag[0]) for flag in _FLAG.finditer(text))
+    if _RIGHT_TO_LEFT in odd:
+        for run in _REVERSED.finditer(text):
+            marks.append((*run.span(), "".join(odd[character] for character in reversed(run[1]))))
+    if not marks and all(len(reading) == 1 for reading in odd.values()):
+        return View("".join(map(odd.__getitem__, text)))
     characters: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-
-    def put(reading: str, start: int, end: int) -> None:
-        for character in reading:
-            characters.append(character)
-            starts.append(start)
-            ends.append(end)
-
     position = 0
-    for mark in _MARKUP.finditer(text) if ("&" in text or "<" in text) else ():
-        for offset in range(position, mark.start()):
-            put(_fold_character(text[offset]), offset, offset + 1)
-        position = mark.end()
-        if mark[2] is None:
-            decoded = html.unescape(mark[0])
-            put("".join(map(_fold_character, decoded)), mark.start(), mark.end())
-        elif mark[2].lower() in _BREAKING_TAGS:
-            put(" ", mark.start(), mark.end())
-    for offset in range(position, len(text)):
-        put(_fold_character(text[offset]), offset, offset + 1)
+    for start, end, reading in (*sorted(marks), (len(text), len(text), "")):
+        if start < position:
+            continue
+        for offset in range(position, start):
+            character = odd[text[offset]]
+            characters.append(character)
+            if len(character) == 1:
+                starts.append(offset)
+                ends.append(offset + 1)
+            else:
+                starts.extend([offset] * len(character))
+                ends.extend([offset + 1] * len(character))
+        characters.append(reading)
+        starts.extend([start] * len(reading))
+        ends.extend([end] * len(reading))
+        position = end
     return View("".join(characters), tuple(starts), tuple(ends))
+
+
+def _markup(mark: re.Match[str]) -> str:
+    if mark[0].startswith("&"):
+        decoded = mark[0]
+        while decoded.startswith("&amp;"):
+            decoded = "&" + decoded[5:]
+        decoded = html.unescape(decoded) if len(decoded) > 1 else decoded
+        return "".join(map(_fold_character, decoded))
+    return " " if mark[2] and mark[2].lower() in _BREAKING_TAGS else ""
+
+
+# --------------------------------------------------------------------------- words
+
+_VOWELS = frozenset("aeiouy")
+# No English word begins so; nor is a half without a vowel one.
+_NO_BEGINNING = re.compile(r"([b-df-hj-np-tv-z])\1|ck|tch|[nr]ch|n[dtkg]|r[dtkmn]|l[dtk]|m[bp]|[cfp]t")
+# Halves that stand by themselves although without a vowel: left over by an apostrophe, titles, ordinals.
+_NO_LEFT = frozenset("s t d m ll re ve st nd rd th mr mrs ms dr vs pm tv x".split())
+_NO_RIGHT = frozenset("st nd rd th mr mrs ms dr vs pm tv ft".split())
+# Words that are written together with the insult beside them.
+_COMPANIONS = (
+    "you your youre ur are is am was were be been the this that these those they them their theyre he hes him his "
+    "she shes her its it we us our all every each and or but not no dont cant do does did will would should can "
+    "could must lets go get gets got going gonna wanna to of in on at for from by with as so such just only very "
+    "too much more most what who how why when my me mine im ive one everyone everybody some any big fat old dirty "
+    "filthy stupid dumb ugly crazy damn bloody little total complete absolute hate love die dead like look face "
+    "off out up again ever never always if than because yeah yes hey really yourself himself themselves an a"
+).split()
+_PARTICLES = frozenset(
+    "a an is am be it us or no do go to of in on at by as so off up out if he we cant mine like ever".split()
+)
+# Real words that read as two of the above.
+_GENUINE = frozenset("therapist therapists".split())
+
+
+class Words:
+    """The words that a disguise may hide.
+
+    Parameters
+    ----------
+    words
+        Folded words, each of letters only and three or longer to be found behind a disguise.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        words = tuple(words)
+        self.all = frozenset(word for word in words if len(word) > 2 and word.isalpha())
+        self._by_shape: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._by_squeezed: dict[str, tuple[str, ...]] = {}
+        for word in dict.fromkeys(word for word in words if word in self.all):
+            shape, squeezed = (word[0], len(word)), _squeeze(word)
+            self._by_shape[shape] = (*self._by_shape.get(shape, ()), word)
+            self._by_squeezed[squeezed] = (*self._by_squeezed.get(squeezed, ()), word)
+        long = sorted(word for word in self.all if len(word) > 3 and word.isascii())
+        self._longest = max(map(len, long), default=0)
+        self._spellings = {other: word for word in long for other in _spellings(word) if other not in self.all}
+        self._splits = {halves for word in long for halves in _splits(word)}
+        self._companions = frozenset(_COMPANIONS)
+        self._readings: dict[tuple[str, bool], _Reading | None] = {}
+        self._gate: Any = None
+        self._glued: Any = None
+
+    def __contains__(self, word: str) -> bool:
+        return word in self.all
+
+    def signs(self, text: str) -> frozenset[str]:
+        """Tell which signs of a disguise that only the whole text shows it has; linear in the text."""
+        if self._gate is None:
+            self._compile()
+        found = self._gate.Match(text)
+        return frozenset(_SIGNS[index] for index in found) if found else frozenset()
+
+    def _compile(self) -> None:
+        # A pattern that matches nothing stands where there are no words.
+        long = "|".join(word for word in sorted(self.all) if len(word) > 3 and word.isascii()) or r"\A\z."
+        # Particles alone make compounds: shootout, offshoot.
+        certain = "|".join(word for word in _COMPANIONS if word not in _PARTICLES)
+        any_piece = rf"(?:{'|'.join(_COMPANIONS)}|{long})*"
+        glued = (
+            rf"{any_piece}(?:{certain}|{long}){any_piece}(?:{long}){any_piece}"
+            rf"|{any_piece}(?:{long}){any_piece}(?:{certain}){any_piece}"
+            rf"|[a-z]{{3,15}}(?:isan?|are|fucking)(?:{long})"
+        )
+        options = re2.Options()
+        options.max_mem = _RE2_MEMORY_BYTES
+        options.never_capture = True
+        self._glued = re2.compile(glued, options)
+        gate = re2.Set.SearchSet(options)
+        for pattern in (
+            "|".join(letter * 3 for letter in "abcdefghijklmnopqrstuvwxyz"),
+            rf"(?:^|[^a-z0-9]){_ITEM}(?:{_GAP}{{1,3}}{_ITEM}){{2}}(?:[^a-z0-9]|$)",
+            rf"\b(?:{glued})\b",
+            rf"\b(?:{'|'.join(sorted(self._spellings)) or long})\b",
+            rf"\b(?:{'|'.join(rf'{left}[ 	]{{1,2}}{right}' for left, right in sorted(self._splits)) or long})\b",
+        ):
+            gate.Add(pattern)
+        gate.Compile()
+        self._gate = gate
+
+    def behind_mask(self, masked: str) -> str | None:
+        """Find the word that a masked one such as ``f**k`` stands for.
+
+        Two letters must show, or the first of a word of four; of several words the one given first is
+        taken. A single run of asterisks may be one shorter or longer than what it hides if three show.
+        """
+        shown = sum(character.isalpha() for character in masked)
+        if shown < 2 and not (len(masked) == 4 and masked[1:] == "***"):
+            return None
+        inner = masked[-1].isalpha() and len(masked) > 3
+        masks = _MASKS | _WEAK_MASKS if inner else _MASKS
+        for word in self._by_shape.get((masked[0], len(masked)), ()):
+            if all(m == w or m in masks for m, w in zip(masked, word, strict=True)):
+                return word
+            if (
+                shown > 2
+                and inner
+                and all(m == w or (m in _VOWEL_MASKS and w in _VOWELS) for m, w in zip(masked, word, strict=True))
+            ):
+                return word
+        if shown > 2 and inner and (run := _MASK_RUN.fullmatch(masked)):
+            for size in (len(masked) + 1, len(masked) - 1):
+                for word in self._by_shape.get((masked[0], size), ()):
+                    if (
+                        ((size > len(masked) and shown > 3) or len(masked) > size > shown)
+                        and word.startswith(run[1])
+                        and word.endswith(run[2])
+                    ):
+                        return word
+        return None
+
+    def stretched(self, letters: str) -> str | None:
+        """Find the word that a stretched one such as ``foool`` stands for; itself where it is a word."""
+        if letters in self.all:
+            return letters
+        candidates = self._by_squeezed.get(_squeeze(letters))
+        if candidates is None:
+            return None
+        runs = _run_lengths(letters)
+        if max(runs) < 3 and min(runs) < 2:
+            return None
+        for word in sorted(candidates, key=len, reverse=True):
+            if all(run >= wanted for run, wanted in zip(runs, _run_lengths(word), strict=True)):
+                return word
+        return None
+
+    def spelling(self, letters: str) -> str | None:
+        """Find the word that is spelt so to be heard, not read."""
+        return self._spellings.get(letters)
+
+    def split(self, left: str, right: str) -> bool:
+        """Whether two neighbours are the halves of a word, one of them no word itself."""
+        return (left, right) in self._splits
+
+    def is_glued(self, letters: str) -> bool:
+        """Whether letters are nothing but hidden words and their usual companions, written together."""
+        if not 7 <= len(letters) <= _LONGEST_GLUED or letters in _GENUINE:
+            return False
+        if self._glued is None:
+            self._compile()
+        return self._glued.fullmatch(letters) is not None
+
+    def parts(self, letters: str) -> list[tuple[int, int, bool]]:
+        """Cut a run of letters into hidden words, companions and the rest.
+
+        Returns
+        -------
+        list of (start, end, hidden)
+            Half-open spans that follow one another; ``hidden`` marks those of the words.
+        """
+        size = len(letters)
+        # From each place on: the letters covered by words, those by companions, minus the parts; and the first cut.
+        best: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)] * (size + 1)
+        for start in range(size - 1, -1, -1):
+            hidden, known, count, _ = best[start + 1]
+            choice = (hidden, known, count - 1, 1)
+            for length in range(1, min(max(self._longest, _LONGEST_COMPANION), size - start) + 1):
+                piece = letters[start : start + length]
+                hidden, known, count, _ = best[start + length]
+                if length > 3 and piece in self.all:
+                    choice = max(choice, (hidden + length, known, count - 1, length))
+                elif piece in self._companions:
+                    choice = max(choice, (hidden, known + length, count - 1, length))
+            best[start] = choice
+        found: list[tuple[int, int, bool]] = []
+        start = rest = 0
+        while start < size:
+            length = best[start][3]
+            piece = letters[start : start + length]
+            if length > 1 or piece in self._companions:
+                if rest < start:
+                    found.append((rest, start, False))
+                found.append((start, start + length, length > 3 and piece in self.all))
+                rest = start + length
+            start += length
+        if rest < size:
+            found.append((rest, size, False))
+        return found
+
+    def reading(self, token: str, mostly_latin: bool) -> "_Reading | None":
+        """Read one token as what it hides; None where nothing is to be changed. Short ones are remembered."""
+        key = (token, mostly_latin)
+        try:
+            return self._readings[key]
+        except KeyError:
+            reading = _undisguise(token, self, mostly_latin)
+            if len(token) <= _REMEMBERED_LENGTH:
+                if len(self._readings) >= _REMEMBERED:
+                    self._readings.clear()
+                self._readings[key] = reading
+            return reading
+
+
+_SIGNS = ("stretched", "spaced", "glued", "spelt", "split")
+_RE2_MEMORY_BYTES = 1 << 27
+_REMEMBERED = 50_000
+_REMEMBERED_LENGTH = 40
+_LONGEST_GLUED = 100
+_LONGEST_COMPANION = max(map(len, _COMPANIONS))
+
+
+def _squeeze(letters: str) -> str:
+    return "".join(letter for place, letter in enumerate(letters) if place == 0 or letters[place - 1] != letter)
+
+
+def _run_lengths(letters: str) -> list[int]:
+    runs: list[int] = []
+    for place, letter in enumerate(letters):
+        if place and letters[place - 1] == letter:
+            runs[-1] += 1
+        else:
+            runs.append(1)
+    return runs
+
+
+def _spellings(word: str) -> Iterable[str]:
+    if word[0] == "f":
+        yield "ph" + word[1:]
+        if "u" in word:
+            yield "ph" + word[1:].replace("u", "v", 1)
+    if word[0] not in "uv" and word[-1] != "u" and "u" in word:
+        yield word.replace("u", "v", 1)
+    if "w" in word:
+        yield word.replace("w", "vv", 1)
+
+
+def _splits(word: str) -> Iterable[tuple[str, str]]:
+    for place in range(1, len(word)):
+        left, right = word[:place], word[place:]
+        if (
+            left not in _NO_LEFT
+            and right not in _NO_RIGHT
+            and (not _VOWELS & set(left) or not _VOWELS & set(right) or _NO_BEGINNING.match(right))
+        ):
+            yield left, right
 
 
 # --------------------------------------------------------------------------- skeleton
@@ -173,70 +459,52 @@ _LEET = {
     "×": "x",
     "¥": "y",
 }
-_SECOND_LEET = {"1": "l", "|": "l", "!": "l", "9": "q", "6": "b", "7": "l", "+": "t", "2": "s"}
-# A mask hides any letter; a weak one only between letters, since it also ends sentences and joins words.
+_SECOND_LEET = {"1": "l", "|": "l", "!": "l", "9": "q", "6": "b", "7": "l", "+": "t", "2": "s", "0": "u", "@": "o"}
+# Letters drawn with several signs; those read as an asterisk may be more than one letter.
+_DRAWN = {
+    "|<": "k",
+    "|{": "k",
+    "|)": "d",
+    "|-|": "h",
+    "}{": "h",
+    "]-[": "h",
+    "()": "*",
+    "[]": "*",
+    "{}": "*",
+    "|_|": "u",
+    "(_)": "u",
+    "\\_/": "u",
+    "/-\\": "a",
+    "/\\": "a",
+    "\\/\\/": "w",
+    "\\/": "v",
+    "|\\|": "n",
+    "|\\/|": "m",
+}
+_DRAWING = re.compile("|".join(re.escape(drawn) for drawn in sorted(_DRAWN, key=len, reverse=True)))
+# A mask hides any letter; a weak one only between letters, since it also ends sentences and joins words; the
+# others no more than a vowel.
 _MASKS = frozenset("*#•●■▪°\u2588\ufffd")
 _WEAK_MASKS = frozenset("-_%^~@$")
-# A token is looked at only if it holds a sign of disguise.
-_SUSPECT = re.compile(
-    r"""[^\x00-\x7f]|[a-z0-9][*#_%$@!|+.\-'/\\^~=()"?,:;&{}\[\]<>]+[a-z0-9]|[@$!|*(][a-z]|[a-z][@$!|*]"""
-    r"""|[0-9][a-z]|[a-z][0-9]|([a-z])\1\1|\b[a-z][*#_-]{2,}|vv"""
-    r"""|(?<![a-z0-9])[a-z0-9][ .\-_*/|,~]{1,3}[a-z0-9][ .\-_*/|,~]{1,3}[a-z0-9](?![a-z0-9])"""
-)
+_VOWEL_MASKS = _MASKS | _WEAK_MASKS | frozenset("?.,'\"+=/")
+_MASK_RUN = re.compile(r"([a-z]+)\*+([a-z]+)")
+_SIGNED_LETTERS = frozenset("@$!|€£¢+")
 _TOKEN = re.compile(r"\S+")
-_SPACED = re.compile(r"(?<![a-z0-9])(?:[a-z0-9@$!*(|][ .\-_*/|,~]{1,3}){2,}[a-z0-9@$!*|](?![a-z0-9])")
-_GAPS = " .-_/|,~"
+_ITEM = r"[a-z0-9@$!(]"
+_GAP = r"[ .\-_*/|,~\n\t]"
+_SPACED = re.compile(rf"(?<![a-z0-9]){_ITEM}(?:{_GAP}{{1,3}}{_ITEM}){{2,}}(?![a-z0-9])")
+_GAPS = " .-_*/|,~\n\t"
 _GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
 _LINK = re.compile(r"://|^www\.|^[^@\s]+@[^@\s]+\.[a-z]{2,}|^[\w.-]+\.[a-z]{2,}/")
 _LETTER = re.compile(r"[^\W\d_]")
-_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])[013457@$!|]+(?=[^\W\d_])")
-
-
-class Words:
-    """The words that a disguise may hide.
-
-    Parameters
-    ----------
-    words
-        Folded words, each of letters only and three or longer to be found behind a disguise.
-    """
-
-    def __init__(self, words: Iterable[str]) -> None:
-        words = tuple(words)
-        self.all = frozenset(word for word in words if len(word) > 2 and word.isalpha())
-        self._by_shape: dict[tuple[str, int], tuple[str, ...]] = {}
-        for word in dict.fromkeys(word for word in words if word in self.all):
-            key = (word[0], len(word))
-            self._by_shape[key] = (*self._by_shape.get(key, ()), word)
-        self._longest = max(map(len, self.all), default=0)
-
-    def __contains__(self, word: str) -> bool:
-        return word in self.all
-
-    def behind_mask(self, masked: str) -> str | None:
-        """Find the word that a masked one such as ``f**k`` stands for.
-
-        Two letters must show, or the first of a word of four; of several words the one given first is
-        taken.
-        """
-        shown = sum(character.isalpha() for character in masked)
-        if shown < 2 and not (len(masked) == 4 and masked[1:] == "***"):
-            return None
-        masks = _MASKS if masked[-1] in _MASKS else _MASKS | _WEAK_MASKS
-        for word in self._by_shape.get((masked[0], len(masked)), ()):
-            if all(m == w or m in masks for m, w in zip(masked, word, strict=True)):
-                return word
-        return None
-
-    def within(self, letters: str) -> tuple[int, int] | None:
-        """Give the half-open span of the longest word that a run of spaced letters holds."""
-        if letters in self.all:
-            return 0, len(letters)
-        for size in range(min(self._longest, len(letters)), 3, -1):
-            for start in range(len(letters) - size + 1):
-                if letters[start : start + size] in self.all:
-                    return start, start + size
-        return None
+_CONTRACTION = re.compile(r"[a-z]+(?:'(?:s|t|re|ve|ll|d|m|em|all))+")
+_BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])[013457@$](?=[^\W\d_])")
+_STRETCH = re.compile(r"([^\W\d_])\1\1")
+_EDGES_LEFT = "\"'([{<.,;:-_~=/\\*#"
+_EDGES_RIGHT = "\"')]}>.,;:?!-_~=/\\*"
+_BREAK = re.compile(r"[,;:/?\"]+|\.{2,}|-{2,}|!+(?=[^\W\d_]{3,})")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_HASHTAG = re.compile(r"#[A-Za-z]+")
 
 
 @cache
@@ -264,78 +532,171 @@ def _look_alikes() -> dict[str, str]:
     return table
 
 
+@lru_cache(maxsize=65536)
 def _is_latin(character: str) -> bool:
     return character.isascii() or unicodedata.name(character, "").startswith("LATIN")
 
 
-def _skeleton(view: View, words: Words) -> View:
+_Reading = tuple[str, list[int], list[int]]
+_Piece = tuple[int, int, str, list[int], list[int]]
+
+
+def _skeleton(plain: str, view: View, words: Words) -> View:
     text = view.text
-    if _SUSPECT.search(text) is None:
-        return view
-    if text.isascii():
+    ascii_only = text.isascii()
+    signs = words.signs(text)
+    if ascii_only and not signs:
+        # Most tokens are words with at most a comma, a quotation mark or an apostrophe.
+        odd = {token for token in text.split() if not token.isalpha()}
+        odd = {token for token in odd if _is_odd(token)}
+        if not odd:
+            return view
         mostly_latin = True
     else:
+        odd = {token for token in text.split() if signs or not token.isascii() or _is_odd(token)}
         letters = [character for character in text if character.isalpha()]
-        mostly_latin = 2 * sum(map(_is_latin, letters)) > len(letters)
+        mostly_latin = ascii_only or 2 * sum(map(_is_latin, letters)) > len(letters)
     # Each piece replaces text[start:end]: letters with the offset that each was read from.
-    pieces: list[tuple[int, int, str, list[int], list[int]]] = []
-    taken = 0
-    for spaced in _SPACED.finditer(text):
-        groups = [
-            [i for i in range(spaced.start() + group.start(), spaced.start() + group.end()) if text[i] not in _GAPS]
-            for group in _GROUP.finditer(spaced[0])
-        ]
-        found = [_within_any(words, "".join(text[i] for i in where)) for where in groups]
-        if not any(found):
-            continue
-        # Where one word was spaced out, so were its neighbours.
-        for where, word in zip(groups, found, strict=True):
-            hidden, start, end = word or ("".join(text[i] for i in where), 0, len(where))
-            places = where[start:end]
-            pieces.append((places[0], places[-1] + 1, hidden, places, [place + 1 for place in places]))
-    spans = [(piece[0], piece[1]) for piece in pieces]
-    for token in _TOKEN.finditer(text):
-        if any(token.start() < end and start < token.end() for start, end in spans):
-            continue
-        if _SUSPECT.search(token[0]) is None or _LINK.search(token[0]):
-            continue
-        reading = _undisguise(token[0], words, mostly_latin)
-        if reading is not None:
-            read, start_offsets, end_offsets = reading
-            base = token.start()
-            pieces.append((base, token.end(), read, [base + o for o in start_offsets], [base + o for o in end_offsets]))
-    if not pieces:
+    pieces: list[_Piece] = []
+    if "spaced" in signs:
+        pieces.extend(_spaced(text, words))
+    if "split" in signs:
+        pieces.extend(_joined(text, words))
+    readings = {token: words.reading(token, mostly_latin) for token in odd}
+    if "#" in text:
+        pieces.extend(_hashtags(plain, view))
+    if not pieces and not any(readings.values()):
         return view
     pieces.sort()
+    spans = iter([*((piece[0], piece[1]) for piece in pieces), (len(text) + 1, len(text) + 1)])
+    taken = next(spans)
+    for token in _TOKEN.finditer(text):
+        while taken[1] <= token.start():
+            taken = next(spans)
+        reading = readings.get(token[0])
+        if reading is None or taken[0] < token.end():
+            continue
+        base = token.start()
+        read, starts, ends = reading
+        pieces.append((base, token.end(), read, [base + o for o in starts], [base + o for o in ends]))
+    return _replaced(view, sorted(pieces)) if pieces else view
+
+
+def _is_odd(token: str) -> bool:
+    core = token.lstrip(_EDGES_LEFT).rstrip(_EDGES_RIGHT)
+    return not (core.isalpha() or core.isdigit() or not core or _CONTRACTION.fullmatch(core)) and core.isascii()
+
+
+def _replaced(view: View, pieces: Sequence[_Piece]) -> View:
     characters: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-
-    def copy(start: int, end: int) -> None:
-        characters.append(text[start:end])
-        starts.extend(range(start, end))
-        ends.extend(range(start + 1, end + 1))
-
-    for start, end, read, piece_starts, piece_ends in pieces:
-        copy(taken, start)
+    taken = 0
+    for start, end, read, piece_starts, piece_ends in (*pieces, (len(view.text), len(view.text), "", [], [])):
+        if start < taken:
+            continue
+        characters.append(view.text[taken:start])
+        starts.extend(range(taken, start))
+        ends.extend(range(taken + 1, start + 1))
         characters.append(read)
         starts.extend(piece_starts)
         ends.extend(piece_ends)
         taken = end
-    copy(taken, len(text))
     if view.starts is not None and view.ends is not None:
-        starts = [view.starts[start] for start in starts]
-        ends = [view.ends[end - 1] for end in ends]
+        # A space put between two words is of no width: it begins and ends where the second word begins.
+        first = [*view.starts, view.ends[-1]]
+        ends = [view.ends[e - 1] if e > s else first[e] for s, e in zip(starts, ends, strict=True)]
+        starts = [first[s] for s in starts]
     return View("".join(characters), tuple(starts), tuple(ends))
 
 
-def _within_any(words: Words, raw: str) -> tuple[str, int, int] | None:
-    for letters in _leet_readings(raw):
-        if letters.isalpha():
-            span = words.within(letters)
-            if span is not None:
-                return letters[span[0] : span[1]], span[0], span[1]
-    return None
+def _spaced(text: str, words: Words) -> Iterable[_Piece]:
+    """Read letters set apart; where one word was, so were its neighbours."""
+    for run in _SPACED.finditer(text):
+        groups = [
+            [i for i in range(run.start() + group.start(), run.start() + group.end()) if text[i] not in _GAPS]
+            for group in _GROUP.finditer(run[0])
+        ]
+        found = [_spaced_word(text, where, words) for where in groups]
+        if not any(hidden for _, hidden in found):
+            continue
+        for where, ((read, places, ends), _) in zip(groups, found, strict=True):
+            if where:
+                yield where[0], where[-1] + 1, read, places, ends
+
+
+def _spaced_word(text: str, where: list[int], words: Words) -> tuple[_Reading, bool]:
+    raw = "".join(text[place] for place in where)
+    own: _Reading = (raw, where, [place + 1 for place in where])
+    if sum(map(str.isalpha, raw)) < 2:
+        return own, False
+    for letters in dict.fromkeys(_leet_readings(raw)):
+        if not letters.isalpha():
+            continue
+        if len(letters) == 3:
+            # Three letters with full stops are an abbreviation.
+            if letters in words and "." not in text[where[0] : where[-1]] and letters == raw:
+                return own, True
+            continue
+        word = words.stretched(letters)
+        if word is not None:
+            return _restretched(word, (letters, own[1], own[2])), True
+        parts = words.parts(letters)
+        if any(hidden for _, _, hidden in parts):
+            return _apart((letters, own[1], own[2]), [(start, end) for start, end, _ in parts]), True
+    return own, False
+
+
+def _joined(text: str, words: Words) -> Iterable[_Piece]:
+    """Read words split by a space."""
+    taken = 0
+    for left, right in pairwise(_TOKEN.finditer(text)):
+        first, last = left[0].lstrip(_EDGES_LEFT), right[0].rstrip(_EDGES_RIGHT)
+        if left.start() < taken or right.start() - left.end() > 2 or not words.split(first, last):
+            continue
+        if len(last) == 1 and right[0].endswith("."):
+            continue
+        start, end = left.end() - len(first), right.start() + len(last)
+        places = [*range(start, left.end()), *range(right.start(), end)]
+        yield start, end, first + last, places, [place + 1 for place in places]
+        taken = right.end()
+
+
+def _hashtags(plain: str, view: View) -> Iterable[_Piece]:
+    """Set the words of a hashtag apart that capitals begin."""
+    for tag in _HASHTAG.finditer(plain):
+        bounds = [tag.start(), *(tag.start() + cut.start() for cut in _CAMEL.finditer(tag[0])), tag.end()]
+        if len(bounds) == 2:
+            continue
+        shift = 0
+        if view.starts is not None:
+            shift = bisect_left(view.starts, tag.start()) - tag.start()
+        start, end = tag.start() + shift, tag.end() + shift
+        if view.text[start:end] != tag[0].lower():
+            continue
+        own: _Reading = (tag[0].lower(), list(range(start, end)), list(range(start + 1, end + 1)))
+        yield (
+            start,
+            end,
+            *_apart(own, [(left - tag.start(), right - tag.start()) for left, right in pairwise(bounds)]),
+        )
+
+
+def _apart(reading: _Reading, spans: Sequence[tuple[int, int]]) -> _Reading:
+    """Put a space of no width between the spans of a reading."""
+    text, starts, ends = reading
+    apart: list[str] = []
+    apart_starts: list[int] = []
+    apart_ends: list[int] = []
+    for start, end in spans:
+        if apart:
+            apart.append(" ")
+            apart_starts.append(starts[start])
+            apart_ends.append(starts[start])
+        apart.append(text[start:end])
+        apart_starts += starts[start:end]
+        apart_ends += ends[start:end]
+    return "".join(apart), apart_starts, apart_ends
 
 
 def _leet_readings(raw: str) -> Iterable[str]:
@@ -344,9 +705,6 @@ def _leet_readings(raw: str) -> Iterable[str]:
     for choice in product((_LEET, _SECOND_LEET), repeat=len(ambiguous)):
         table = dict(zip(ambiguous, choice, strict=True))
         yield "".join(table.get(c, _LEET)[c] if c in _LEET else c for c in raw)
-
-
-_Reading = tuple[str, list[int], list[int]]
 
 
 def _undisguise(token: str, words: Words, mostly_latin: bool) -> _Reading | None:
@@ -358,95 +716,165 @@ def _undisguise(token: str, words: Words, mostly_latin: bool) -> _Reading | None
         The reading and, for each of its characters, the half-open offsets in the token; None where
         nothing is to be changed.
     """
-    text, starts, ends = token, list(range(len(token))), list(range(1, len(token) + 1))
+    if _LINK.search(token):
+        return None
+    own: _Reading = (token, list(range(len(token))), list(range(1, len(token) + 1)))
+    alike = own
     if not token.isascii():
-        if any(_is_latin(c) for c in token if c.isalpha()) or mostly_latin:
+        latin = any(map(_is_latin, filter(str.isalpha, token)))
+        if latin or mostly_latin:
             table = _look_alikes()
-            text = "".join(table.get(c, c) for c in token)
-    if text.startswith("#") and text[1:].isalpha():
-        return None if text == token else (text, starts, ends)
-    head = len(text) - len(text.lstrip("\"'([{<.,;:-_~=/\\"))
-    tail = len(text.rstrip("\"')]}>.,;:?!-_~=/\\"))
-    # A mask or a leet letter may also stand at the edge: look with and without it.
-    for first, last in dict.fromkeys(((head, tail), (head, len(text)), (0, tail))):
-        hidden = _hidden_word(text[first:last], words)
-        if hidden is not None:
-            word, inner_starts, inner_ends = hidden
-            keep_head, keep_tail = text[:first], text[last:]
-            return (
-                keep_head + word + keep_tail,
-                starts[:first] + [first + o for o in inner_starts] + starts[last:],
-                ends[:first] + [first + o for o in inner_ends] + ends[last:],
-            )
+            alike = ("".join(table.get(c, c) for c in token), own[1], own[2])
+        found = _hidden(alike, words)
+        if found is not None:
+            return found
+        # A word wholly of another script is one of another language.
+        if not latin:
+            alike = own
+    else:
+        found = _hidden(own, words)
+        if found is not None:
+            return found
+    text, starts, ends = alike
     if not _LETTER.search(text):
         return None
-    guess = _BETWEEN_LETTERS.sub(lambda run: "".join(_LEET[c] for c in run[0]), text)
-    collapsed = _collapse(guess, starts, ends, keep=2)
-    if collapsed[0] == token:
-        return None
-    return collapsed
+    guess = _BETWEEN_LETTERS.sub(lambda sign: _LEET[sign[0]], text)
+    shortened = _shortened(guess, starts, ends)
+    return None if shortened[0] == token else shortened
 
 
-def _hidden_word(core: str, words: Words) -> _Reading | None:
-    if len(core) < 3 or not any(c.isalnum() for c in core):
+def _hidden(reading: _Reading, words: Words) -> _Reading | None:
+    """Find hidden words in a token, whole or else between the signs that part it."""
+    whole = _hidden_between_edges(reading, words)
+    text, starts, ends = reading
+    if whole is not None or not _BREAK.search(text):
+        return whole
+    bounds = [0, *(bound for gap in _BREAK.finditer(text) for bound in gap.span()), len(text)]
+    parts: list[_Reading] = []
+    changed = False
+    for place, (start, end) in enumerate(pairwise(bounds)):
+        part: _Reading = (text[start:end], starts[start:end], ends[start:end])
+        found = _hidden_between_edges(part, words) if place % 2 == 0 else None
+        changed = changed or found is not None
+        parts.append(found or part)
+    if not changed:
         return None
-    offsets = list(range(len(core)))
-    after = list(range(1, len(core) + 1))
-    if core in words:
-        return core, offsets, after
-    letters_only = [i for i, c in enumerate(core) if c.isalpha()]
-    has_letter = bool(letters_only)
-    if not has_letter:
+    return "".join(p[0] for p in parts), [o for p in parts for o in p[1]], [o for p in parts for o in p[2]]
+
+
+def _hidden_between_edges(reading: _Reading, words: Words) -> _Reading | None:
+    text, starts, ends = reading
+    head = len(text) - len(text.lstrip(_EDGES_LEFT))
+    tail = max(head, len(text.rstrip(_EDGES_RIGHT)))
+    if text[head:tail] in words:
         return None
-    candidates: list[tuple[str, list[int], list[int]]] = []
-    for reading in dict.fromkeys(_leet_readings(core)):
-        candidates.append((reading, offsets, after))
-        kept = [i for i, c in enumerate(reading) if c.isalpha()]
-        if len(kept) != len(reading) and len(kept) > 3:
-            candidates.append(("".join(reading[i] for i in kept), kept, [i + 1 for i in kept]))
-    if letters_only != offsets and len(letters_only) > 3:
-        letters = "".join(core[i] for i in letters_only)
-        candidates.append((letters, letters_only, [i + 1 for i in letters_only]))
-    for text, begin, end in candidates:
-        if not text.isalpha():
-            continue
-        for keep in (2, 1):
-            collapsed = _collapse(text, begin, end, keep=keep)
-            if collapsed[0] in words and (keep == 2 or _stretched(text)):
-                return collapsed
-        if "vv" in text and text.replace("vv", "w") in words:
-            place = text.index("vv")
-            return text.replace("vv", "w", 1), begin[: place + 1] + begin[place + 2 :], end[:place] + end[place + 1 :]
-    if core[0].isalpha() and any(c in _MASKS or c in _WEAK_MASKS for c in core):
-        masked = words.behind_mask(core)
-        if masked is not None:
-            return masked, offsets, after
+    # A mask or a leet letter may also stand at the edge: look with and without it.
+    for first, last in dict.fromkeys(((head, tail), (head, len(text)), (0, tail))):
+        found = _hidden_word((text[first:last], starts[first:last], ends[first:last]), words)
+        if found is not None:
+            return (
+                text[:first] + found[0] + text[last:],
+                starts[:first] + found[1] + starts[last:],
+                ends[:first] + found[2] + ends[last:],
+            )
     return None
 
 
-def _stretched(text: str) -> bool:
-    return re.search(r"(.)\1\1", text) is not None
+def _hidden_word(core: _Reading, words: Words) -> _Reading | None:
+    text = core[0]
+    if len(text) < 3 or not any(map(str.isalpha, text)) or _CONTRACTION.fullmatch(text):
+        return None
+    drawn = _drawn(core)
+    shown = sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0])
+    numbered = any(map(str.isdigit, drawn[0]))
+    for letters, starts, ends in _letter_readings(drawn):
+        if numbered and (shown < 2 or len(letters) < 4):
+            continue
+        word = words.stretched(letters)
+        if word is not None:
+            return _restretched(word, (letters, starts, ends))
+        word = words.spelling(letters)
+        if word is not None:
+            return word, *_respelt(word, (letters, starts, ends))
+        if words.is_glued(letters):
+            return _apart((letters, starts, ends), [(start, end) for start, end, _ in words.parts(letters)])
+    if drawn[0][0].isalpha() and not _MASKS.union(_VOWEL_MASKS).isdisjoint(drawn[0]):
+        numbers_read = "".join(_LEET[c] if c.isdigit() and c in _LEET else c for c in drawn[0])
+        for masked in (drawn[0], numbers_read) if sum(map(str.isalpha, drawn[0])) > 2 else (drawn[0],):
+            word = words.behind_mask(masked)
+            if word is not None:
+                return word, *_respelt(word, drawn)
+    return None
 
 
-def _collapse(text: str, starts: Sequence[int], ends: Sequence[int], *, keep: int) -> _Reading:
-    """Shorten each run of three or more equal letters; the last letter kept stands for all the rest.
+def _letter_readings(core: _Reading) -> Iterable[_Reading]:
+    """Read the signs of a token as letters, then leave out what is none."""
+    text, starts, ends = core
+    for reading in dict.fromkeys(_leet_readings(text)):
+        if reading.isalpha():
+            yield reading, starts, ends
+            continue
+        kept = [place for place, character in enumerate(reading) if character.isalpha()]
+        digits = any(map(str.isdigit, reading))
+        if len(kept) > 3 and not digits:
+            yield "".join(reading[i] for i in kept), [starts[i] for i in kept], [ends[i] for i in kept]
+    if not text.isalpha() and not any(map(str.isdigit, text)):
+        kept = [place for place, character in enumerate(text) if character.isalpha()]
+        if len(kept) > 3:
+            yield "".join(text[i] for i in kept), [starts[i] for i in kept], [ends[i] for i in kept]
 
-    With ``keep=1`` every run, of two letters as well, becomes one letter.
-    """
+
+def _drawn(core: _Reading) -> _Reading:
+    text, starts, ends = core
+    if _DRAWING.search(text) is None:
+        return core
+    read: list[str] = []
+    read_starts: list[int] = []
+    read_ends: list[int] = []
+    taken = 0
+    for drawing in _DRAWING.finditer(text):
+        first, last = drawing.span()
+        read.append(text[taken:first] + _DRAWN[drawing[0]])
+        read_starts += [*starts[taken:first], starts[first]]
+        read_ends += [*ends[taken:first], ends[last - 1]]
+        taken = last
+    return "".join([*read, text[taken:]]), read_starts + starts[taken:], read_ends + ends[taken:]
+
+
+def _respelt(word: str, reading: _Reading) -> tuple[list[int], list[int]]:
+    """Give offsets to a word longer or shorter than what it was read from: its last letter stands for the rest."""
+    _, starts, ends = reading
+    places = [min(place, len(starts) - 1) for place in range(len(word))]
+    return [starts[place] for place in places], [*(ends[place] for place in places[:-1]), ends[-1]]
+
+
+def _restretched(word: str, reading: _Reading) -> _Reading:
+    """Give offsets to a word that was stretched; the last letter of a run stands for all the rest of it."""
+    letters, starts, ends = reading
+    if word == letters:
+        return reading
+    word_starts: list[int] = []
+    word_ends: list[int] = []
+    place = 0
+    for wanted, run in zip(_run_lengths(word), _run_lengths(letters), strict=True):
+        word_starts += starts[place : place + wanted]
+        word_ends += [*ends[place : place + wanted - 1], ends[place + run - 1]]
+        place += run
+    return word, word_starts, word_ends
+
+
+def _shortened(text: str, starts: list[int], ends: list[int]) -> _Reading:
+    """Shorten each run of three or more equal letters to two; the second stands for all the rest."""
+    if _STRETCH.search(text) is None:
+        return text, starts, ends
     characters: list[str] = []
     new_starts: list[int] = []
     new_ends: list[int] = []
-    index = 0
-    while index < len(text):
-        run = index
-        while run < len(text) and text[run] == text[index]:
-            run += 1
-        length = run - index
-        shorten = text[index].isalpha() and (length > 2 or keep == 1)
-        kept = min(length, keep) if shorten else length
-        for step in range(kept):
-            characters.append(text[index])
-            new_starts.append(starts[index + step])
-            new_ends.append(ends[run - 1] if step == kept - 1 else ends[index + step])
-        index = run
+    place = 0
+    for run in _run_lengths(text):
+        kept = 2 if run > 2 and text[place].isalpha() else run
+        characters.append(text[place] * kept)
+        new_starts += starts[place : place + kept]
+        new_ends += [*ends[place : place + kept - 1], ends[place + run - 1]]
+        place += run
     return "".join(characters), new_starts, new_ends

@@ -63,12 +63,11 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
         if name != "plain":
             for start, end, term, rules, disguised in policy.lexicon.find(text):
                 for rule in rules:
-                    if not _reads(rule, name) or (disguised and rule.view != "skeleton"):
+                    if not rule.reads(name) or (disguised and rule.view != "skeleton"):
                         continue
                     (excused if term is None else places).append((rule, start, end))
-        for rule, pattern in policy.patterns.candidates(text):
-            if _reads(rule, name):
-                places.extend((rule, *match.span()) for match in policy.patterns.compiled(pattern).finditer(text))
+        for rule, pattern in policy.patterns.candidates(text, name):
+            places.extend((rule, *match.span()) for match in policy.patterns.compiled(pattern).finditer(text))
         if name == "plain":
             places.extend(_detected(text, policy))
         if not places:
@@ -86,11 +85,6 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
                     Finding(rule.id, rule.guideline, rule.effect, begin, stop, original[begin:stop]),
                 )
     return _without_nested(found[key] for key in sorted(found))
-
-
-def _reads(rule: Rule, view: str) -> bool:
-    """Whether a rule looks at this view; one for the skeleton reads the folded view as well."""
-    return rule.view == view or (rule.view == "skeleton" and view == "folded")
 
 
 def _excused_by_term(place: _Place, excused: Iterable[_Place]) -> bool:
@@ -159,6 +153,6 @@ def _repeated_links(text: str, at_least: int) -> list[tuple[int, int]]:
     from tldextract import TLDExtract
 
     extract = TLDExtract(suffix_list_urls=(), cache_dir=None)
-    sites = [extract(text[start:end]).top_domain_under_public_suffix for start, end in links]
+    sites = [extract(text[start:end].lower()).top_domain_under_public_suffix for start, end in links]
     counts = Counter(sites)
     return [span for span, site in zip(links, sites, strict=True) if site and counts[site] >= at_least]

@@ -259,9 +259,9 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
             (
                 KILL_PATTERN,
                 f"'{pattern}'",
-                f"rule threat.kill: fires_on: matches empty text; require at least one character: '{pattern}'",
+                f"rule threat.kill: fires_on: matches empty text; require at least one character: {pattern!r}",
             )
-            for pattern in ("", "kill|", "(?:kill)?", "k*", "^", "$")
+            for pattern in ("", "kill|", "(?:kill)?", "k*", "^", "$", r"\z")
         ),
         (
             "unless = [",
@@ -298,7 +298,11 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
         # examples
         (', "So I will kill you."]', "]", "rule threat.kill: violates: needs at least three examples"),
         (', "I will kill them with kindness"]', "]", "rule threat.kill: allowed: needs at least two examples"),
-        ('violates = ["nitwit", "nitwits", "a nitwit"]\n', "", "rule abuse.words: violates: needs at least three examples"),
+        (
+            'violates = ["nitwit", "nitwits", "a nitwit"]\n',
+            "",
+            "rule abuse.words: violates: needs at least three examples",
+        ),
         # retired
         (
             "retired = 2026-02-03",
@@ -353,13 +357,14 @@ def test_policy_without_guideline_is_refused(tmp_path: Path) -> None:
     ("head", "why"),
     [
         ("guideline = 3\n", "a number for a table"),
-        ("list = 3\n", "a number for a table"),
+        pytest.param(
+            "list = 3\n", "a number for a table", marks=bug("policy.py _read_lists: list = 3 raises AttributeError")
+        ),
         ("rule = 3\n", "a number for an array"),
         ('rule = ["threat.kill"]\n', "ids instead of tables"),
         ('guideline = ["threat"]\n', "ids instead of tables"),
     ],
 )
-@bug("policy.py: rule, guideline and list of another type raise AttributeError or TypeError")
 def test_part_of_the_wrong_type_is_refused(tmp_path: Path, head: str, why: str) -> None:
     text = '[policy]\nname = "toy"\nversion = "1"\n[thresholds]\nunflagged = 0.5\nreferred = 0.5\n'
     if "guideline" not in head:
@@ -368,7 +373,6 @@ def test_part_of_the_wrong_type_is_refused(tmp_path: Path, head: str, why: str) 
     assert refusal(written(tmp_path, head + text)).startswith(key), why
 
 
-@bug("policy.py: single brackets, [rule], raise AttributeError")
 def test_rule_in_single_brackets_is_refused(tmp_path: Path) -> None:
     text = GOOD[: GOOD.index("[[rule]]")] + '[rule]\nid = "threat.kill"\n'
     assert refusal(written(tmp_path, text)).startswith("rule")
@@ -380,7 +384,7 @@ def test_guideline_published_twice_is_refused(tmp_path: Path) -> None:
     assert refusal(written(tmp_path, text)).startswith("guideline threat: ")
 
 
-@pytest.mark.parametrize("pattern", [r"\b", r"\b(?:kill)?", r"(?m:^)\b", r"\B"])
+@pytest.mark.parametrize("pattern", [r"\b", r"\b(?:kill)?", r"(?m:^)\b"])
 @bug("policy.py: only a match in the empty text is sought, so these fire on nothing, everywhere")
 def test_pattern_that_matches_nothing_within_a_text_is_refused(tmp_path: Path, pattern: str) -> None:
     message = refusal(written(tmp_path, changed(KILL_PATTERN, f"'{pattern}'")))

@@ -112,7 +112,7 @@ def test_reads(tmp_path: Path, name: str, content: bytes, texts: list[str]) -> N
     [
         ("a.csv", b"text,n\ngood,1\nbad\ngood,3\n", 2, "has 1 cells for 2 columns"),
         ("a.csv", b"text,n\ngood,1\nbad, I say,2\ngood,3\n", 2, "has 3 cells for 2 columns"),  # unquoted comma
-        ("a.csv", b"text,n\ngood,1\nb\xffd,2\ngood,3\n", 2, "not UTF-8 at byte 1"),
+        ("a.csv", b"text,n\ngood,1\nb\xffd,2\ngood,3\n", 2, "not UTF-8"),
         ("a.csv", b'text,n\ngood,1\n"bad"ly,2\ngood,3\n', 2, "not CSV"),  # text after a closing quote
         ("a.csv", b'text,n\ngood,1\n"b\xff\xfe\nc",2\ngood,3\n', 2, "not UTF-8"),  # the first line of two in quotes
         ("a.csv", b'text,n\ngood,1\n"b\nc\xff",2\ngood,3\n', 2, "not UTF-8"),  # the line with the closing quote
@@ -169,7 +169,6 @@ def test_a_quote_that_is_never_closed_is_told(tmp_path: Path) -> None:
         ("a.csv", b"\xef\xbb\xbf", Columns(), "is empty"),
         ("a.csv", b"t\xffxt\nhello\n", Columns(), "header is not UTF-8"),
         ("a.csv", "text\nhello\n".encode("utf-16"), Columns(), "header is not UTF-8"),
-        ("a.csv", b"text\rhello\r", Columns(), "not CSV"),  # line ends of old Macs
         ("a.csv", b"who,what\na,b\n", Columns(), "--text; its columns are who, what"),
         ("a.csv", b"text,n\na,b\n", Columns(text="body"), "no column 'body'; its columns are text, n"),
         ("a.csv", b"text,n\na,b\n", Columns(id="key"), "no column 'key'"),
@@ -302,8 +301,30 @@ def test_a_file_that_was_reviewed_twice_keeps_both_earlier_verdicts(name: str) -
 
 def test_a_verdict_that_a_later_row_brings_along_never_stands_where_ours_stands() -> None:
     text = written("a.csv", {"text": "x"}, {"text": "y", "verdict": "approve"})
-    first, second = csv.DictReader(io.StringIO(text))
-    assert (first["verdict"], second["verdict"]) == ("reject", "reject")
+    (only,) = csv.DictReader(io.StringIO(text))  # the second row is an error, see Writer.write
+    assert (only["text"], only["verdict"]) == ("x", "reject")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\rb",  # Python 3.11 does not quote a lone carriage return of its own accord, nor read it back unquoted
+        "a\r\nb",
+        "\r",
+        "\n",
+        '"',
+        "a,b\tc",
+        "\ufeffa",
+        "a\x00b",
+        "",
+        " ",
+    ],
+)
+def test_a_text_that_needs_care_reads_back_the_same(tmp_path: Path, name: str, text: str) -> None:
+    (row,) = rows_of(tmp_path, name, written(name, {"text": text, "n": text}).encode(), Columns(text="text"))
+    assert isinstance(row, Record), row
+    assert (row.values["text"], row.values["n"]) == (text, text)
 
 
 CELL = st.text(
@@ -333,7 +354,7 @@ def test_what_is_written_reads_back_the_same(
 
 JSON_VALUE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | CELL,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAME, inner, max_size=3),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAME, inner, max_size=3)),
     max_leaves=5,
 )
 
