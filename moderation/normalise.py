@@ -100,6 +100,8 @@ _STRAIGHT = {
     "…": "...",
     "ı": "ı",
     "İ": "i",
+    "ϲ": "c",
+    "Ϲ": "c",
     # Letters and signs by category, but drawn as nothing.
     **dict.fromkeys("\u115f\u1160\u3164\uffa0\u2800", ""),
 }
@@ -120,7 +122,7 @@ _EMOJI_LETTERS = {
 }
 _FLAG = re.compile("(?<![\U0001f1e6-\U0001f1ff])[\U0001f1e6-\U0001f1ff]{2}(?![\U0001f1e6-\U0001f1ff])")
 _RIGHT_TO_LEFT = "\u202e"
-_REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]{1,200})")
+_REVERSED = re.compile("\u202e([^\u202a-\u202e\u2066-\u2069\n]{1,200})\u202c?")
 
 
 @lru_cache(maxsize=65536)
@@ -202,13 +204,14 @@ _COMPANIONS = (
     "could must lets go get gets got going gonna wanna to of in on at for from by with as so such just only very "
     "too much more most what who how why when my me mine im ive one everyone everybody some any big fat old dirty "
     "filthy stupid dumb ugly crazy damn bloody little total complete absolute hate love die dead like look face "
-    "off out up again ever never always if than because yeah yes hey really yourself himself themselves an a"
+    "off out up again ever never always if than because yeah yes hey really yourself himself themselves an a "
+    "already now"
 ).split()
 _PARTICLES = frozenset(
     "a an is am be it us or no do go to of in on at by as so off up out if he we cant mine like ever".split()
 )
 # Real words that read as two of the above.
-_GENUINE = frozenset("therapist therapists".split())
+_GENUINE = frozenset("therapist therapists cockatoo cockatoos tardive retardative".split())
 
 
 class Words:
@@ -251,13 +254,10 @@ class Words:
     def _compile(self) -> None:
         # A pattern that matches nothing stands where there are no words.
         long = "|".join(word for word in sorted(self.all) if len(word) > 3 and word.isascii()) or r"\A\z."
-        # Particles alone make compounds: shootout, offshoot.
-        certain = "|".join(word for word in _COMPANIONS if word not in _PARTICLES)
-        any_piece = rf"(?:{'|'.join(_COMPANIONS)}|{long})*"
+        piece = rf"(?:{'|'.join(_COMPANIONS)})"
         glued = (
-            rf"{any_piece}(?:{certain}|{long}){any_piece}(?:{long}){any_piece}"
-            rf"|{any_piece}(?:{long}){any_piece}(?:{certain}){any_piece}"
-            rf"|[a-z]{{3,15}}(?:isan?|are|fucking)(?:{long})"
+            rf"(?:{piece}+|[a-z]{{3,15}}(?:isan?|are|fucking))(?:{long})(?:{piece}|{long})*"
+            rf"|(?:{long})(?:{piece}|{long})+"
         )
         options = re2.Options()
         options.max_mem = _RE2_MEMORY_BYTES
@@ -335,7 +335,12 @@ class Words:
             return False
         if self._glued is None:
             self._compile()
-        return self._glued.fullmatch(letters) is not None
+        if self._glued.fullmatch(letters) is None:
+            return False
+        # Particles alone make compounds: shootout, offshoot.
+        pieces = self.parts(letters)
+        certain = (letters[start:end] not in _PARTICLES for start, end, hidden in pieces if not hidden)
+        return sum(hidden for _, _, hidden in pieces) > 1 or any(certain)
 
     def parts(self, letters: str) -> list[tuple[int, int, bool]]:
         """Cut a run of letters into hidden words, companions and the rest.
@@ -528,8 +533,11 @@ def _look_alikes() -> dict[str, str]:
     table |= {"ı": "i", "в": "b", "н": "h", "м": "m", "к": "k", "т": "t", "ц": "u", "ш": "w", "я": "r", "и": "n"}
     table |= {"α": "a", "β": "b", "ε": "e", "η": "n", "ι": "i", "κ": "k", "μ": "u", "ν": "v", "τ": "t", "υ": "u"}
     table |= {"χ": "x", "ω": "w", "σ": "o", "ς": "s", "ø": "o", "đ": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ƒ": "f"}
-    table |= {"ʀ": "r", "ɴ": "n", "ɪ": "i", "ʏ": "y", "ʟ": "l", "ʜ": "h", "ɢ": "g", "ʙ": "b", "ꜱ": "s", "ꜰ": "f"}
+    table |= dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
     return table
+
+
+_SECOND_LOOK_ALIKES = {"у": "u", "и": "u", "ч": "y", "я": "a", "в": "v", "υ": "y", "ν": "u"}
 
 
 @lru_cache(maxsize=65536)
@@ -549,7 +557,7 @@ def _skeleton(plain: str, view: View, words: Words) -> View:
         # Most tokens are words with at most a comma, a quotation mark or an apostrophe.
         odd = {token for token in text.split() if not token.isalpha()}
         odd = {token for token in odd if _is_odd(token)}
-        if not odd:
+        if not odd and "#" not in text:
             return view
         mostly_latin = True
     else:
@@ -617,6 +625,8 @@ def _spaced(text: str, words: Words) -> Iterable[_Piece]:
             [i for i in range(run.start() + group.start(), run.start() + group.end()) if text[i] not in _GAPS]
             for group in _GROUP.finditer(run[0])
         ]
+        if all(len(where) < 2 for where in groups):
+            groups = [[place for where in groups for place in where]]
         found = [_spaced_word(text, where, words) for where in groups]
         if not any(hidden for _, hidden in found):
             continue
@@ -726,6 +736,9 @@ def _undisguise(token: str, words: Words, mostly_latin: bool) -> _Reading | None
             table = _look_alikes()
             alike = ("".join(table.get(c, c) for c in token), own[1], own[2])
         found = _hidden(alike, words)
+        if found is None and alike is not own and not _SECOND_LOOK_ALIKES.keys().isdisjoint(token):
+            again = "".join(_SECOND_LOOK_ALIKES.get(c, letter) for c, letter in zip(token, alike[0], strict=True))
+            found = _hidden((again, own[1], own[2]), words)
         if found is not None:
             return found
         # A word wholly of another script is one of another language.
@@ -754,7 +767,7 @@ def _hidden(reading: _Reading, words: Words) -> _Reading | None:
     changed = False
     for place, (start, end) in enumerate(pairwise(bounds)):
         part: _Reading = (text[start:end], starts[start:end], ends[start:end])
-        found = _hidden_between_edges(part, words) if place % 2 == 0 else None
+        found = _hidden_between_edges(part, words) if place % 2 == 0 and end - start > 2 else None
         changed = changed or found is not None
         parts.append(found or part)
     if not changed:

@@ -67,7 +67,8 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
                         continue
                     (excused if term is None else places).append((rule, start, end))
         for rule, pattern in policy.patterns.candidates(text, name):
-            places.extend((rule, *match.span()) for match in policy.patterns.compiled(pattern).finditer(text))
+            spans = (match.span() for match in policy.patterns.compiled(pattern).finditer(text))
+            places.extend((rule, start, end) for start, end in spans if not _within_word(text, start, end))
         if name == "plain":
             places.extend(_detected(text, policy))
         if not places:
@@ -85,6 +86,14 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
                     Finding(rule.id, rule.guideline, rule.effect, begin, stop, original[begin:stop]),
                 )
     return _without_nested(found[key] for key in sorted(found))
+
+
+def _within_word(text: str, start: int, end: int) -> bool:
+    """Whether a letter beyond ASCII goes on where a pattern ended; its word boundaries know only ASCII."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return (not before.isascii() and before.isalpha() and text[start].isalnum()) or (
+        not after.isascii() and after.isalpha() and text[end - 1].isalnum()
+    )
 
 
 def _excused_by_term(place: _Place, excused: Iterable[_Place]) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import Effect, Finding, Policy, Verdict, load_policy
+from moderation import Effect, Finding, ModerationError, Policy, Verdict, load_policy
 from moderation.decision import decide
 from moderation.policy import GUIDELINES
 
@@ -102,7 +102,7 @@ def test_verdict(
     [
         ((), scored(0.7, threat=0.9), (), "", "one guideline over the bar does not reject: the score of any does"),
         ((), scored(0.8, threat=0.8), ("threat",), "Threats are not tolerated.", "over the bar"),
-        ((), scored(0.8, threat=0.75), ("threat",), "Threats are not tolerated.", "at the bar"),
+        ((), scored(0.8, threat=0.75, abuse=0.9), ("threat", "abuse"), "Threats are not tolerated.", "at the bar"),
         (
             (),
             scored(0.8, abuse=0.9, threat=0.8),
@@ -161,7 +161,7 @@ def test_guidelines_and_reason(
 def test_score_that_is_no_number_is_never_approved(toy: Policy) -> None:
     try:
         decision = decide("", (), scored(float("nan")), toy, "m-1")
-    except (ArithmeticError, ValueError, AssertionError):
+    except (ModerationError, ValueError):
         return
     assert decision.verdict is Verdict.REJECT
 
@@ -245,7 +245,7 @@ def test_to_dict_is_the_public_contract(toy: Policy) -> None:
         (
             (Finding("profanity.one", "profanity", Effect.REJECT, 0, 5, "o\n\x1b\u202e'"),),
             scored(0.0),
-            "reject: profanity (by rule)\n  0-5 \"o\\n\\x1b\\u202e'\": profanity.one (profanity, reject)",
+            'reject: profanity (by rule)\n  0-5 "o\\n\\x1b\\u202e\'": profanity.one (profanity, reject)',
         ),  # control characters are shown, never obeyed
     ],
 )

@@ -357,9 +357,7 @@ def test_policy_without_guideline_is_refused(tmp_path: Path) -> None:
     ("head", "why"),
     [
         ("guideline = 3\n", "a number for a table"),
-        pytest.param(
-            "list = 3\n", "a number for a table", marks=bug("policy.py _read_lists: list = 3 raises AttributeError")
-        ),
+        ("list = 3\n", "a number for a table"),
         ("rule = 3\n", "a number for an array"),
         ('rule = ["threat.kill"]\n', "ids instead of tables"),
         ('guideline = ["threat"]\n', "ids instead of tables"),
@@ -385,7 +383,6 @@ def test_guideline_published_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", [r"\b", r"\b(?:kill)?", r"(?m:^)\b"])
-@bug("policy.py: only a match in the empty text is sought, so these fire on nothing, everywhere")
 def test_pattern_that_matches_nothing_within_a_text_is_refused(tmp_path: Path, pattern: str) -> None:
     message = refusal(written(tmp_path, changed(KILL_PATTERN, f"'{pattern}'")))
     assert message.startswith("rule threat.kill: fires_on: matches empty text")
@@ -394,7 +391,12 @@ def test_pattern_that_matches_nothing_within_a_text_is_refused(tmp_path: Path, p
 @bug("policy.py: {{name}} of a list with a digit or capital is left as it is and never fires")
 def test_list_name_with_a_digit_is_expanded_or_refused(tmp_path: Path) -> None:
     text = changed("{{victim}}", "{{victim2}}", changed("victim =", "victim2 ="))
-    assert load_policy(written(tmp_path, text)).rules[0].fires_on == (r"\bi will kill (?:you|them)\b",)
+    try:
+        policy = load_policy(written(tmp_path, text))
+    except PolicyError as error:
+        assert "victim2" in str(error)  # noqa: PT017 - either is right
+    else:
+        assert policy.rules[0].fires_on == (r"\bi will kill (?:you|them)\b",)
 
 
 @pytest.mark.parametrize(

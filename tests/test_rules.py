@@ -174,6 +174,12 @@ def test_disguised_term_is_found_and_shown_as_written(toy: Policy, text: str, ex
     assert excerpts(f"Well, {text} again", toy, "profanity.any") == [excerpt], f"{why}, within a sentence"
 
 
+@bug("normalise.py _is_odd: _EDGES_RIGHT strips the stars that mask a word's end, so nothing is looked for")
+@pytest.mark.parametrize("text", ["f***", "sh**", "cun*"])
+def test_word_whose_end_is_masked(toy: Policy, text: str) -> None:
+    assert excerpts(f"What a {text} day", toy, "profanity.any") == [text]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -193,6 +199,7 @@ def test_harmless_text_that_resembles_a_disguise(toy: Policy, text: str, why: st
     assert apply_rules(fold(text, toy.words), toy) == (), why
 
 
+@bug("normalise.py _undisguise: a token wholly of look-alikes that reads as a term is put back as it was")
 def test_look_alikes_alone_may_be_a_word_of_their_own_script(toy: Policy) -> None:
     assert excerpts("He said ѕһіт again", toy, "profanity.any") == ["ѕһіт"]
     assert excerpts("Он сказал шит и ушёл домой", toy, "profanity.any") == []
@@ -278,12 +285,7 @@ def test_phone(toy: Policy, text: str, found: list[str], why: str) -> None:
         (["https://shop.example.com/a"] * 2, 0, "two of three"),
         (["https://shop.example.com/a"] * 3, 3, "three"),
         (["https://a.shop.com/1", "http://b.shop.com/2", "www.shop.com/3"], 3, "hosts of one site"),
-        pytest.param(
-            ["HTTPS://SHOP.com/1", "https://shop.com/2", "https://Shop.Com/3"],
-            3,
-            "capitals",
-            marks=bug("rules.py _repeated_links: sites are counted with their capitals, SHOP.com is not shop.com"),
-        ),
+        (["HTTPS://SHOP.com/1", "https://shop.com/2", "https://Shop.Com/3"], 3, "capitals"),
         (["https://a.co.uk/", "https://b.co.uk/", "https://c.co.uk/"], 0, "three sites under one public suffix"),
         (["https://shop.com/", "https://shop.com/", "https://other.com/"], 0, "two and one"),
         ([*["https://shop.com/"] * 3, "https://other.com/"], 3, "the others are no finding"),

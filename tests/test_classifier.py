@@ -1,0 +1,366 @@
+import hashlib
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moderation import ModelError, classifier
+from moderation.classifier import (
+    FORMAT,
+    OUTPUTS,
+    SENTENCE_WORDS,
+    LinearClassifier,
+    features,
+    load,
+    pairs,
+    save,
+    sentences,
+)
+from moderation.normalise import Folded, Words, fold
+
+N = len(OUTPUTS)
+BITS = 8
+
+
+def folded(text: str) -> Folded:
+    return fold(text, Words(()))
+
+
+def random_classifier(seed: int, bits: int = BITS) -> LinearClassifier:
+    source = np.random.default_rng(seed)
+    weights = source.normal(size=(1 << bits, N)).astype(np.float16)
+    bias = source.normal(size=N).astype(np.float32)
+    calibration = np.stack([source.uniform(0.2, 2, N), source.normal(size=N)], axis=1).astype(np.float32)
+    return LinearClassifier(f"random-{seed}", weights, bias, calibration)
+
+
+def knowing(word: str, weight: float = 4.0, bits: int = 16) -> LinearClassifier:
+    """Give a classifier for which one word alone speaks, against all outputs."""
+    weights = np.zeros((1 << bits, N), np.float16)
+    weights[features(word, bits)[0][0]] = weight
+    return LinearClassifier(
+        "knowing-1", weights, np.full(N, -2, np.float32), np.tile([1.0, 0.0], (N, 1)).astype(np.float32)
+    )
+
+
+# --------------------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "why"),
+    [
+        ("", [[]], "never empty"),
+        (" \n ", [[]], "no word"),
+        ("one two. three", [["one", "two"], ["three"]], "a full stop"),
+        ("one! two? three... four", [["one"], ["two"], ["three"], ["four"]], "marks that end a sentence"),
+        ("one\ntwo\n\nthree", [["one"], ["two"], ["three"]], "a line ends a sentence"),
+        ('he said "one." then two', [["he", "said", "one"], ["then", "two"]], "behind a quotation mark"),
+        ("v1.2 at example.com", [["v1", "2", "at", "example", "com"]], "a stop within a word"),
+        ("don't it's '90s'", [["don't", "it's", "90s"]], "apostrophes"),
+        ("snake_case", [["snake", "case"]], "underscores"),
+        ("fine 👍👍", [["fine", "👍", "👍"]], "each emoji is a word"),
+        ("باش e", [["باش", "e"]], "another script"),
+        ("--- ???", [[]], "marks only"),
+    ],
+)
+def test_sentences(text: str, found: list[list[str]], why: str) -> None:
+    assert sentences(text) == found, why
+
+
+def test_long_sentence_is_cut() -> None:
+    words = [f"w{number}" for number in range(2 * SENTENCE_WORDS + 1)]
+    cut = sentences(" ".join(words))
+    assert [len(piece) for piece in cut] == [SENTENCE_WORDS, SENTENCE_WORDS, 1]
+    assert [word for piece in cut for word in piece] == words
+
+
+def test_pairs() -> None:
+    assert pairs([]) == ["^ $"]
+    assert pairs(["a"]) == ["^ a", "a $"]
+    assert pairs(["a", "b"]) == ["^ a", "a b", "b $"]
+
+
+@given(word=st.text(min_size=1, max_size=60).filter(lambda word: " " not in word), bits=st.integers(2, 20))
+def test_features_lie_in_the_table(word: str, bits: int) -> None:
+    indices, values = features(word, bits)
+    assert indices.shape == values.shape
+    assert ((indices >= 0) & (indices < 1 << bits)).all()
+    # The word itself weighs 1 and all its pieces together 1 in length.
+    assert values[0] == 1
+    assert np.linalg.norm(values[1:]) == pytest.approx(1, abs=1e-5)
+
+
+def test_features_of_a_pair_and_a_word_differ() -> None:
+    indices, values = features("a b", 20)
+    assert (len(indices), values.tolist()) == (1, [1.0])
+    assert set(indices) != set(features("a_b", 20)[0])
+    assert features("idiot", 20)[0].tolist() == features("idiot", 20)[0].tolist()
+
+
+# --------------------------------------------------------------------------- scores
+
+WORD = st.sampled_from("you are an idiot the council road thanks well-made don't 👍 باش ünder 5 sh1t f**k a b".split())
+SENTENCE = st.lists(WORD, min_size=1, max_size=12).map(" ".join)
+TEXT = st.lists(st.tuples(SENTENCE, st.sampled_from([". ", "! ", "\n", " ", '." ', "\n\n"])), max_size=6).map(
+    lambda parts: "".join(sentence + end for sentence, end in parts)
+)
+RELAXED = settings(deadline=None, max_examples=100)
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["", " ", "\n"], ["one"], ["one", "", "two. three"]])
+def test_shape_and_range(texts: list[str]) -> None:
+    scores = random_classifier(1).score([folded(text) for text in texts])
+    assert scores.shape == (len(texts), N)
+    assert scores.dtype == np.float32
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_score_is_what_the_words_add_up_to() -> None:
+    model = knowing("idiot")
+    for text, words in (("idiot", 1), ("an idiot", 2), ("what an idiot he", 4)):
+        logit = 4 / np.sqrt(words) - 2
+        assert model.score([folded(text)])[0] == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
+    assert model.score([folded("nobody")])[0] == pytest.approx(1 / (1 + np.exp(2)), abs=1e-5)
+
+
+def test_disguised_word_scores_as_the_word() -> None:
+    model = knowing("idiot")
+    plain = model.score([folded("an idiot")])
+    for text in ("an IDIOT", "an ｉｄｉｏｔ", "an id\u200biot", "an i<b>d</b>iot", "an idіot"):
+        assert (model.score([folded(text)]) == plain).all(), text
+
+
+@RELAXED
+@given(seed=st.integers(0, 9), texts=st.lists(TEXT, min_size=1, max_size=6), data=st.data())
+def test_alone_equals_batch(seed: int, texts: list[str], data: st.DataObject) -> None:
+    comments = [folded(text) for text in texts]
+    alone = np.vstack([random_classifier(seed).score([comment]) for comment in comments])
+    assert (random_classifier(seed).score(comments) == alone).all()
+    order = data.draw(st.permutations(range(len(comments))))
+    assert (random_classifier(seed).score([comments[place] for place in order]) == alone[order]).all()
+
+
+@RELAXED
+@given(seed=st.integers(0, 9), insult=SENTENCE, before=st.lists(TEXT, max_size=4), after=st.lists(TEXT, max_size=4))
+def test_a_long_polite_text_does_not_dilute_an_insult(
+    seed: int, insult: str, before: list[str], after: list[str]
+) -> None:
+    model = random_classifier(seed)
+    text = "\n\n".join([*before, insult, *after])
+    assert (model.score([folded(text)]) >= model.score([folded(insult)])).all()
+
+
+def test_a_polite_page_does_not_hide_one_word() -> None:
+    model = knowing("idiot")
+    polite = "The council explained its plan for the road and the residents asked good questions. " * 50
+    alone = model.score([folded("You idiot.")])
+    for text in (f"{polite}You idiot.", f"You idiot. {polite}", f"{polite}\nYou idiot.\n{polite}"):
+        assert (model.score([folded(text)]) >= alone).all()
+
+
+@RELAXED
+@given(texts=st.lists(TEXT, min_size=1, max_size=6))
+def test_clearing_the_cache_keeps_the_scores(texts: list[str]) -> None:
+    comments = [folded(text) for text in texts]
+    expected = random_classifier(3).score(comments)
+    model = random_classifier(3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classifier, "_KEPT_WORDS", 3)
+        for _ in range(3):
+            assert (model.score(comments) == expected).all()
+            assert (np.vstack([model.score([comment]) for comment in comments]) == expected).all()
+
+
+def test_more_words_than_the_table_begins_with() -> None:
+    comments = [folded(" ".join(f"w{number}x{part}" for number in range(30))) for part in range(200)]
+    model = random_classifier(4)
+    together = model.score(comments)
+    assert (together == np.vstack([random_classifier(4).score([comment]) for comment in comments])).all()
+    assert (model.score(comments) == together).all()
+
+
+# --------------------------------------------------------------------------- evidence
+
+
+@pytest.mark.parametrize(
+    ("text", "spans", "why"),
+    [
+        ("idiot", ["idiot"], "the word"),
+        ("You are an IDIOT, sir", ["IDIOT"], "as written"),
+        ("an i<b>d</b>iot here", ["i<b>d</b>iot"], "tags within it"),
+        ("Fine words. And then idiot. Fine words.", ["idiot"], "in the worst sentence"),
+        ("idiot idiot idiot", ["idiot idiot idiot"], "neighbours are joined"),
+        ("idiot but idiot", ["idiot", "idiot"], "others are not"),
+        ("word " * 300 + "idiot", ["idiot"], "at the end of a long text"),
+        ("", [], "nothing to show"),
+        ("?!", [], "no word"),
+    ],
+)
+@pytest.mark.parametrize("output", ["any", "threat", "promotion"])
+def test_evidence(text: str, spans: list[str], why: str, output: str) -> None:
+    assert [text[start:end] for start, end in knowing("idiot").evidence(folded(text), output)] == spans, why
+
+
+@RELAXED
+@given(seed=st.integers(0, 9), text=TEXT, output=st.sampled_from(OUTPUTS))
+def test_evidence_lies_in_the_text(seed: int, text: str, output: str) -> None:
+    text = f"{text} idіot &amp; ﬁne"
+    spans = random_classifier(seed).evidence(folded(text), output)
+    assert 1 <= len(spans) <= 6
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(left[1] <= right[0] for left, right in pairwise(spans))
+    assert all(any(character.isalnum() or ord(character) > 127 for character in text[s:e]) for s, e in spans)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=IndexError,
+    reason="classifier.py _window_logits, evidence: self._rows is read before self._row() may replace it",
+)
+def test_evidence_of_a_text_with_more_words_than_the_table_begins_with() -> None:
+    text = " ".join(f"word{number}" for number in range(6000)) + " idiot"
+    assert [text[start:end] for start, end in knowing("idiot").evidence(folded(text), "any")] == ["idiot"]
+
+
+# --------------------------------------------------------------------------- files
+
+
+def written(folder: Path, seed: int = 5) -> Path:
+    model = random_classifier(seed)
+    save(folder, f"random-{seed}", model._weights, model._bias, model._calibration)
+    return folder
+
+
+def with_manifest(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        file = folder / "manifest.json"
+        file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
+
+    return change
+
+
+def with_arrays(content: bytes) -> Callable[[Path], None]:
+    """Replace the arrays and their digest, as someone would who made the file."""
+
+    def change(folder: Path) -> None:
+        (folder / "linear.npz").write_bytes(content)
+        with_manifest(files={"linear.npz": hashlib.sha256(content).hexdigest()})(folder)
+
+    return change
+
+
+def with_array(**arrays: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        good = {"weights": np.zeros((16, N)), "bias": np.zeros(N), "calibration": np.zeros((N, 2))}
+        np.savez(folder / "linear.npz", **(good | arrays))
+        with_arrays((folder / "linear.npz").read_bytes())(folder)
+
+    return change
+
+
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "linear.npz").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "linear.npz").write_bytes(content)
+
+
+class Runs:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    model = random_classifier(5)
+    loaded = load(written(tmp_path / "model"))
+    comments = [folded(text) for text in ("You idiot.", "", "What a thoughtful article. Thanks!")]
+    assert (loaded.version, loaded.bits) == ("random-5", BITS)
+    assert (loaded.score(comments) == model.score(comments)).all()
+    assert loaded.evidence(comments[0], "any") == model.evidence(comments[0], "any")
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["outputs"] == list(OUTPUTS)
+    assert manifest["files"] == {
+        "linear.npz": hashlib.sha256((tmp_path / "model" / "linear.npz").read_bytes()).hexdigest()
+    }
+
+
+def test_save_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
+    first, second = written(tmp_path / "a"), written(tmp_path / "b")
+    for name in ("linear.npz", "manifest.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def bug(reason: str) -> pytest.MarkDecorator:
+    return pytest.mark.xfail(strict=True, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (flip_a_bit, "linear.npz: altered since it was trained; restore it or train again"),
+        (lambda folder: (folder / "linear.npz").write_bytes(b""), "altered since"),
+        (lambda folder: (folder / "linear.npz").unlink(), "linear.npz: no such file; name a folder"),
+        (lambda folder: (folder / "manifest.json").unlink(), "manifest.json: no such file; name a folder"),
+        (lambda folder: (folder / "manifest.json").write_bytes(b"{"), "not a model"),
+        (lambda folder: (folder / "manifest.json").write_bytes(b"\xff"), "not a model"),
+        (lambda folder: (folder / "manifest.json").write_bytes(b"[]"), "not a model"),
+        (lambda folder: (folder / "manifest.json").write_bytes(b"{}"), "not a model"),
+        (with_manifest(format=FORMAT + 1), f"format {FORMAT + 1} is not {FORMAT}; train the model again"),
+        (with_manifest(outputs=["any"]), "train the model again"),
+        (with_manifest(outputs=[*OUTPUTS[:-2], OUTPUTS[-1], OUTPUTS[-2]]), "train the model again"),
+        (with_arrays(b"no arrays"), "not a model"),
+        (with_array(weights=np.array([{"a": 1}], dtype=object)), "not a model"),
+        # what `load` lets through or names by another error
+        pytest.param(
+            with_manifest(files=["linear.npz"]),
+            "not a model",
+            marks=bug("classifier.py load: AttributeError where files is no table"),
+        ),
+        pytest.param(
+            with_manifest(files={}),
+            "",
+            marks=bug("classifier.py load: arrays that the manifest does not list are loaded unchecked"),
+        ),
+        pytest.param(
+            with_array(weights=np.zeros((16, N - 1))), "", marks=bug("classifier.py load: shapes are not checked")
+        ),
+        pytest.param(
+            with_array(weights=np.zeros((15, N))), "", marks=bug("classifier.py load: 2**bits rows are not checked")
+        ),
+        pytest.param(
+            with_array(weights=np.full((16, N), np.nan)),
+            "",
+            marks=bug("classifier.py load: weights that are no numbers are loaded, and approve everything"),
+        ),
+    ],
+)
+def test_model_that_cannot_be_used_is_refused(tmp_path: Path, change: Callable[[Path], object], problem: str) -> None:
+    folder = written(tmp_path / "model")
+    change(folder)
+    with pytest.raises(ModelError) as caught:
+        load(folder)
+    assert problem in str(caught.value)
+    assert str(folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_loading_runs_nothing_from_the_file(tmp_path: Path) -> None:
+    trap = tmp_path / "ran"
+    folder = written(tmp_path / "model")
+    with_array(bias=np.array([Runs(trap)], dtype=object))(folder)
+    with pytest.raises(ModelError, match="allow_pickle=False"):
+        load(folder)
+    assert not trap.exists()
+    # The trap works: read carelessly, the file runs.
+    with np.load(folder / "linear.npz", allow_pickle=True) as arrays:
+        assert arrays["bias"] is not None
+    assert trap.exists()
