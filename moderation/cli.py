@@ -388,14 +388,15 @@ def _show(moderator: Moderator, source: Path, columns: object) -> "Summary":
     from moderation.records import Columns, read
 
     assert isinstance(columns, Columns)
-    console = Console(highlight=False)
-    table = Table(show_lines=False, pad_edge=False, box=None)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(pad_edge=False, box=None)
     for heading, limit in (
-        ("id", 8),
+        ("id", 12),
         ("verdict", 7),
-        ("guidelines", 24),
+        ("guidelines", 16),
         ("by", 6),
-        ("comment with its evidence", None),
+        ("evidence", 24),
+        ("comment", None),
     ):
         table.add_column(heading, max_width=limit, overflow="fold")
     summary = Summary()
@@ -413,6 +414,7 @@ def _show(moderator: Moderator, source: Path, columns: object) -> "Summary":
             Text(decision.verdict.value, style="red" if rejected else "green"),
             Text(", ".join(decision.guidelines)),
             Text(decision.decided_by if rejected else ""),
+            Text(shown(" | ".join(record.comment.text[start:end] for start, end in _evidence_spans(decision)))),
             underlined(record.comment.text, decision),
         )
         if record.values.get("expected") in (Verdict.APPROVE.value, Verdict.REJECT.value):

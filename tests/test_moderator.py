@@ -306,7 +306,6 @@ def case_parameters() -> list[ParameterSet]:
 def test_the_shipped_moderator_decides_the_case(shipped: Moderator, case: dict[str, str]) -> None:
     decision = shipped.review(case["text"])
     assert decision.verdict == case["verdict"], f"{case['why']}: {decision.explain()}"
-    assert case["guideline"] in (decision.guidelines or ("",)), f"{case['why']}: {decision.explain()}"
     well_formed(case["text"], decision)
 
 
