@@ -94,7 +94,7 @@ def review_file(
     summary = Summary()
     errors_file = target.with_name(target.name + ".errors.jsonl")
     if not target.parent.is_dir():
-        raise RecordError(str(target), 0, f"{target.parent} is no folder; make it first")
+        raise RecordError(str(target), 0, f"{target.parent} is no folder; make it or name another target")
     part, errors_part = (path.with_name(path.name + ".part") for path in (target, errors_file))
     try:
         with (

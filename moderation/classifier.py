@@ -10,8 +10,10 @@ ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", 
 """
 
 import hashlib
+import io
 import json
 import re
+import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +31,7 @@ OUTPUTS = ("any", *GUIDELINES)
 """Columns of a score: that any guideline is broken, then each guideline."""
 
 FORMAT = 1
+_ARRAYS = "linear.npz"
 SENTENCE_WORDS = 48
 """A longer sentence is cut into pieces of this many words."""
 
@@ -130,12 +133,15 @@ class LinearClassifier:
             self._row_of[unit] = row
         return row
 
+    def _units(self, units: Sequence[str]) -> Array:
+        """Give what each word or pair adds to each logit, shape (n_units, n_outputs)."""
+        rows = [self._row(unit) for unit in units]  # may replace `_rows`, so before it is read
+        return self._rows[rows]
+
     def _window_logits(self, text: str) -> tuple[list[list[str]], Array]:
         """Give the sentences and, for each and then the whole, the logits."""
         split = sentences(text)
-        sums = np.array(
-            [self._rows[[self._row(unit) for unit in (*words, *pairs(words))]].sum(axis=0) for words in split]
-        )
+        sums = np.array([self._units((*words, *pairs(words))).sum(axis=0) for words in split])
         sizes = np.array([len(words) for words in split], dtype=np.float32)
         return split, self._logits(np.vstack([sums, sums.sum(axis=0, keepdims=True)]), np.append(sizes, sizes.sum()))
 
@@ -189,8 +195,8 @@ class LinearClassifier:
         words = split[worst]
         if not words:
             return ()
-        alone = self._rows[[self._row(word) for word in words], column]
-        joint = self._rows[[self._row(pair) for pair in pairs(words)], column]
+        alone = self._units(words)[:, column]
+        joint = self._units(pairs(words))[:, column]
         weight = alone + (joint[:-1] + joint[1:]) / 2
         order = np.argsort(-weight, kind="stable")
         rising = float(weight[weight > 0].sum())
@@ -216,7 +222,7 @@ class LinearClassifier:
 def save(folder: Path, version: str, weights: Array, bias: Array, calibration: Array) -> None:
     """Write a model's arrays and the manifest that `load` checks them against."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "linear.npz"
+    file = folder / _ARRAYS
     np.savez_compressed(file, weights=weights.astype(np.float16), bias=bias.astype(np.float32), calibration=calibration)
     manifest = {
         "format": FORMAT,
@@ -240,17 +246,22 @@ def load(folder: Path) -> LinearClassifier:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT or manifest["outputs"] != list(OUTPUTS):
             raise ModelError(f"{folder}: format {manifest['format']} is not {FORMAT}; train the model again")
-        for name, digest in manifest["files"].items():
-            if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-                raise ModelError(f"{folder / name}: altered since it was trained; restore it or train again")
-        with np.load(folder / "linear.npz", allow_pickle=False) as arrays:
-            return LinearClassifier(
-                manifest["version"],
-                arrays["weights"],
-                arrays["bias"],
-                arrays["calibration"].astype(np.float32),
-            )
+        raw = (folder / _ARRAYS).read_bytes()
+        if hashlib.sha256(raw).hexdigest() != manifest["files"][_ARRAYS]:
+            raise ModelError(f"{folder / _ARRAYS}: altered since it was trained; restore it or train again")
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            weights, bias, calibration = (arrays[name] for name in ("weights", "bias", "calibration"))
+        _check_shapes(weights, bias, calibration)
+        return LinearClassifier(manifest["version"], weights, bias, calibration.astype(np.float32))
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
         raise ModelError(f"{folder}: not a model ({error}); name a folder that `moderation train` wrote") from error
+
+
+def _check_shapes(weights: Array, bias: Array, calibration: Array) -> None:
+    rows, outputs = weights.shape
+    if outputs != len(OUTPUTS) or rows & (rows - 1) or bias.shape != (outputs,) or calibration.shape != (outputs, 2):
+        raise ValueError(f"arrays of shapes {weights.shape}, {bias.shape}, {calibration.shape}")
+    if not all(np.isfinite(array).all() for array in (weights, bias, calibration)):
+        raise ValueError("weights that are no numbers")

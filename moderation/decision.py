@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
 from moderation.policy import Policy
 
@@ -78,7 +79,8 @@ class Decision:
             how = "by rule"
         else:
             sign = ">=" if self.verdict is Verdict.REJECT else "<"
-            how = f"score {self.score:.3f} {sign} threshold {self.threshold:.3f}"
+            digits = 6 if sign == "<" and round(self.score, 3) == round(self.threshold, 3) else 3
+            how = f"score {self.score:.{digits}f} {sign} threshold {self.threshold:.{digits}f}"
         lines = [f"{self.verdict.value}: {', '.join(self.guidelines) or 'no guideline broken'} ({how})"]
         lines.extend(
             f"  {finding.start}-{finding.end} {finding.excerpt!r}: {finding.rule}"
@@ -104,7 +106,14 @@ def decide(
     ----------
     scores
         Probability for ``any`` and each guideline.
+
+    Raises
+    ------
+    ModelError
+        When a score is no probability: nothing is approved because of it.
     """
+    if not all(0 <= score <= 1 for score in scores.values()):
+        raise ModelError(f"{model}: gave scores that are no probabilities; train it again")
     rejecting = [finding for finding in findings if finding.effect is Effect.REJECT]
     referred = any(finding.effect is Effect.REFER for finding in findings)
     threshold = policy.thresholds["referred" if referred else "unflagged"]

@@ -23,10 +23,15 @@ def default_model() -> Path:
     ModelError
         When there is none.
     """
-    folders = sorted(path.parent for path in MODELS.glob("*/manifest.json"))
+    folders = sorted((path.parent for path in MODELS.glob("*/manifest.json")), key=_natural)
     if not folders:
         raise ModelError(f"{MODELS}: holds no model; run `moderation train`")
     return folders[-1]
+
+
+def _natural(folder: Path) -> tuple[str, int]:
+    name, _, version = folder.name.rpartition("-")
+    return name, int(version) if version.isdecimal() else -1
 
 
 class Moderator:
@@ -91,8 +96,10 @@ class Moderator:
         Raises
         ------
         TypeError
-            When a comment is neither a `Comment` nor a text.
+            When a comment is neither a `Comment` nor a text, or one text is given for many.
         """
+        if isinstance(comments, str | Comment):
+            raise TypeError("review_many takes many comments; review takes one")
         prepared = [_comment(comment) for comment in comments]
         folded = [fold(comment.text, self.policy.words) for comment in prepared]
         scores = self.classifier.score(folded).tolist()

@@ -747,7 +747,7 @@ def _undisguise(token: str, words: Words, mostly_latin: bool) -> _Reading | None
     else:
         found = _hidden(own, words)
         if found is not None:
-            return found
+            return None if found[0] == token else found
     text, starts, ends = alike
     if not _LETTER.search(text):
         return None
@@ -780,7 +780,7 @@ def _hidden_between_edges(reading: _Reading, words: Words) -> _Reading | None:
     head = len(text) - len(text.lstrip(_EDGES_LEFT))
     tail = max(head, len(text.rstrip(_EDGES_RIGHT)))
     if text[head:tail] in words:
-        return None
+        return reading
     # A mask or a leet letter may also stand at the edge: look with and without it.
     for first, last in dict.fromkeys(((head, tail), (head, len(text)), (0, tail))):
         found = _hidden_word((text[first:last], starts[first:last], ends[first:last]), words)

@@ -162,8 +162,9 @@ class Policy:
 
     @cached_property
     def words(self) -> Words:
-        """The terms that a disguise may hide."""
-        return Words(term.text for terms, _ in self.term_files.values() for term in terms if term.strength > 1)
+        """The terms that a disguise may hide; of several, that of the first rule is taken."""
+        names = dict.fromkeys((*(rule.terms for rule in self.rules if rule.terms), *self.term_files))
+        return Words(term.text for name in names for term in self.term_files[name][0] if term.strength > 1)
 
     @cached_property
     def patterns(self) -> "PatternSet":
@@ -298,7 +299,7 @@ def _disguises(term: str) -> Iterable[str]:
     for place in range(1, len(term)):
         left, right = term[:place], term[place:]
         # Not after a letter that an apostrophe leaves over, as in "it's hit".
-        if left not in ("s", "t", "d", "m") and any(not set(half) & set("aeiouy") for half in (left, right)):
+        if left not in ("s", "t", "d", "m") and len(right) > 1 and any(not set(half) & set("aeiouy") for half in (left, right)):
             yield f"{left} {right}"
 
 
@@ -407,7 +408,7 @@ class _Reader:
         return int(value)
 
     def _guidelines(self) -> tuple[Guideline, ...]:
-        guidelines = []
+        guidelines: list[Guideline] = []
         for entry in self._tables("guideline"):
             where = f"guideline {entry.get('id', '?')}"
             self._keys(entry, ("id", "title", "text", "kinds"), where)
@@ -419,6 +420,8 @@ class _Reader:
             )
             if guideline.id not in GUIDELINES:
                 self._fail(where, f"unknown id; valid ids are {', '.join(GUIDELINES)}")
+            if any(guideline.id == other.id for other in guidelines):
+                self._fail(where, "used twice; write each guideline once")
             guidelines.append(guideline)
         if not guidelines:
             self._fail("guideline", "missing; publish at least one [[guideline]]")
@@ -460,8 +463,10 @@ class _Reader:
             self.digest.update(raw)
             try:
                 self.term_files[name] = read_terms(raw.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                self._fail(str(file), f"not UTF-8 at byte {error.start}; convert the file")
             except ValueError as error:
-                self._fail(f"{file}", str(error))
+                self._fail(str(file), str(error))
         return self.term_files[name]
 
     def _rule(self, entry: Mapping[str, Any], guidelines: Mapping[str, Guideline]) -> Rule:
@@ -543,7 +548,7 @@ class _Reader:
                 self._fail(where, f"no list {name!r}; [list] has {', '.join(self.lists) or 'none'}")
             return "(?:" + "|".join(self.lists[name]) + ")"
 
-        return re.sub(r"\{\{([a-z_]+)\}\}", content, pattern)
+        return re.sub(r"\{\{(\w+)\}\}", content, pattern)
 
 
 def _message(error: Exception) -> str:
@@ -575,15 +580,21 @@ def read_terms(text: str) -> tuple[tuple[Term, ...], tuple[str, ...]]:
         if not line.strip():
             continue
         if line.startswith("!"):
-            allowed.extend(_endings(line[1:].strip()))
+            allowed.extend(_folded_forms(line[1:], number))
             continue
         word, tab, strength = line.partition("\t")
         if not tab or strength.strip() not in ("1", "2", "3", "4"):
             raise ValueError(f"line {number}: write the word, a tab and a strength from 1 to 4: {line!r}")
         before, after = word.startswith("*"), word.endswith("*")
-        for form in _endings(word.strip("*").strip()):
-            terms.append(Term(fold(form, _NO_WORDS).folded.text, int(strength), before, after))
+        terms.extend(Term(form, int(strength), before, after) for form in _folded_forms(word.strip("*"), number))
     return tuple(terms), tuple(allowed)
+
+
+def _folded_forms(word: str, number: int) -> list[str]:
+    forms = [fold(form, _NO_WORDS).folded.text.strip() for form in _endings(word.strip())]
+    if not all(forms):
+        raise ValueError(f"line {number}: names no word; write one before the tab")
+    return forms
 
 
 def _endings(word: str) -> list[str]:

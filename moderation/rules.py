@@ -67,8 +67,9 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
                         continue
                     (excused if term is None else places).append((rule, start, end))
         for rule, pattern in policy.patterns.candidates(text, name):
-            spans = (match.span() for match in policy.patterns.compiled(pattern).finditer(text))
-            places.extend((rule, start, end) for start, end in spans if not _within_word(text, start, end))
+            for match in policy.patterns.compiled(pattern).finditer(text):
+                if not _within_word(text, *match.span()):
+                    places.append((rule, *match.span()))
         if name == "plain":
             places.extend(_detected(text, policy))
         if not places:

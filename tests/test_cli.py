@@ -296,7 +296,7 @@ def test_review_shows_a_table_when_no_output_is_named(toy: Call, tmp_path: Path)
     result = toy("review", source)
     assert result.status == 0
     assert re.search(r"a1 +approve .*hello", result.out)
-    assert re.search(r"b2 +reject +personal_attack +linear +you clown", result.out)
+    assert re.search(r"b2 +reject +personal_attack +linear +.*clown", result.out)
     assert "2 of 3" in result.out
     assert "otherwise: c3" in result.out
     assert "3 comments" in result.err

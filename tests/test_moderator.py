@@ -157,7 +157,6 @@ def test_what_is_no_text_is_refused(toy: Moderator, comment: object) -> None:
         toy.review_many(["hello", comment, "hello"])  # type: ignore[list-item]
 
 
-@pytest.mark.xfail(strict=True, reason="moderator.py review_many: a text is taken for a batch of its letters")
 def test_one_text_is_no_batch(toy: Moderator) -> None:
     with pytest.raises(TypeError):
         toy.review_many("I will kill you")
@@ -208,7 +207,6 @@ class ScoresNothing(Fake):
             ScoresNothing(),
             "hello",
             Exception,
-            marks=pytest.mark.xfail(strict=True, reason="moderator.py, decision.py: a score of NaN is approved"),
         ),
     ],
 )
