@@ -169,16 +169,16 @@ def table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_card(folder: Path, data: Path, moderator: Moderator, progress: Progress) -> None:
-    """Measure a model and write ``metrics.json`` and ``CARD.md`` into its folder."""
-    figures = measure(data, moderator, progress)
+def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
+    """Write ``metrics.json`` and ``CARD.md`` of a model into its folder, from what `measure` gave."""
     (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     sources = datasets.sources().values()
     trained = [[s.name, s.licence, s.url, str(s.weight)] for s in sources if s.use == "train"]
     unused = ", ".join(s.name for s in sources if s.use in ("held-out", "news"))
-    card = f"""# Model card: {moderator.classifier.version}
+    card = f"""# Model card: {version}
 
-Written by `moderation train`; every figure below is measured by it and repeated by `moderation evaluate`.
+Written by `moderation train`; every figure below is measured by it and repeated by
+`moderation evaluate`.
 
 ## What it is
 A linear model over hashed words, letter pieces and word pairs with naive-Bayes weights: one calibrated

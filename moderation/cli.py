@@ -159,13 +159,14 @@ def train(
 ) -> None:
     """Train the classifier, measure it, and write it with its metrics and model card."""
     _need_training_packages()
-    from moderation.card import write_card
+    from moderation.card import measure, write_card
     from moderation.training import train as fit
 
     loaded = _policy(policy)
     classifier = fit(data, loaded, output, lambda step: _ERRORS.print(step, markup=False))
     with _progress(False) as told:
-        write_card(output, data, Moderator(loaded, classifier), told)
+        figures = measure(data, Moderator(loaded, classifier), told)
+    write_card(output, classifier.version, figures)
     typer.echo(f"{output}: trained; metrics.json and CARD.md are beside it")
 
 
@@ -175,13 +176,18 @@ def evaluate(
     policy: PolicyOption = None,
     model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Write metrics.json and CARD.md of the model anew.")] = False,
 ) -> None:
     """Measure the pipe on sources held out whole and on test folds."""
     _need_training_packages()
-    from moderation.card import measure, table
+    from moderation.card import measure, table, write_card
+    from moderation.moderator import default_model
 
+    moderator = Moderator.load(policy, model)
     with _progress(False) as told:
-        figures = measure(data, Moderator.load(policy, model), told)
+        figures = measure(data, moderator, told)
+    if card:
+        write_card(model or default_model(), moderator.classifier.version, figures)
     typer.echo(json.dumps(figures, indent=2) if as_json else table(figures))
 
 

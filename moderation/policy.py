@@ -299,7 +299,11 @@ def _disguises(term: str) -> Iterable[str]:
     for place in range(1, len(term)):
         left, right = term[:place], term[place:]
         # Not after a letter that an apostrophe leaves over, as in "it's hit".
-        if left not in ("s", "t", "d", "m") and len(right) > 1 and any(not set(half) & set("aeiouy") for half in (left, right)):
+        if (
+            left not in ("s", "t", "d", "m")
+            and len(right) > 1
+            and any(not set(half) & set("aeiouy") for half in (left, right))
+        ):
             yield f"{left} {right}"
 
 

@@ -346,7 +346,7 @@ def test_measure_and_card(folder: Path, moderator: Moderator, tmp_path: Path) ->
 
     target = tmp_path / "fake-1"
     target.mkdir()
-    write_card(target, folder, moderator, lambda rows, rejected: None)
+    write_card(target, moderator.classifier.version, measure(folder, moderator, lambda rows, rejected: None))
     assert json.loads((target / "metrics.json").read_text()) == figures
     card = (target / "CARD.md").read_text()
     assert card.startswith("# Model card: fake-1\n")
