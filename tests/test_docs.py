@@ -102,6 +102,8 @@ def test_no_exit_status_is_documented_that_we_do_not_have() -> None:
 @pytest.mark.parametrize("name", TEXT)
 def test_options_named_in_the_text_exist(name: str) -> None:
     known = {option for command in COMMANDS.values() for param in command.params for option in param.opts}
+    scripts = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "benchmarks").glob("*.py"))
+    known |= set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', scripts))
     prose = FENCE.sub("", TEXT[name])
     assert set(OPTION.findall(prose)) - known - {"--help"} == set()
 
