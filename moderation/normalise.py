@@ -211,7 +211,9 @@ _PARTICLES = frozenset(
     "a an is am be it us or no do go to of in on at by as so off up out if he we cant mine like ever".split()
 )
 # Real words that read as two of the above.
-_GENUINE = frozenset("therapist therapists cockatoo cockatoos tardive retardative shittim".split())
+_GENUINE = frozenset(
+    "therapist therapists cockatoo cockatoos tardive retardative shittim meshita shitima kuntima".split()
+)
 
 
 class Words:
