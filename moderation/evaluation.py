@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from moderation import datasets
-from moderation.classifier import OUTPUTS
 from moderation.comment import Comment
 from moderation.datasets import Labelled
 from moderation.decision import Decision, Verdict
@@ -184,19 +183,3 @@ def rule_quality(moderator: Moderator, rows: Sequence[Labelled], decisions: Sequ
             fired[rule] += 1
             right[rule] += row.labels["reject"] or 0
     return [RuleQuality(rule, fired[rule], right[rule]) for rule in fired]
-
-
-__all__ = [
-    "OUTPUTS",
-    "Quality",
-    "RuleQuality",
-    "by_guideline",
-    "calibration_error",
-    "evaluation_sets",
-    "is_benign_news",
-    "news_half",
-    "quality",
-    "review",
-    "rule_quality",
-    "threshold_for",
-]

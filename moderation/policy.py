@@ -155,10 +155,14 @@ class Policy:
         PolicyError
             When there is none of this id.
         """
-        for rule in (*self.rules, *self.retired):
-            if rule.id == rule_id:
-                return rule
-        raise PolicyError(self.name, f"no rule {rule_id!r}: `moderation rules` lists them")
+        try:
+            return self._by_id[rule_id]
+        except KeyError:
+            raise PolicyError(self.name, f"no rule {rule_id!r}: `moderation rules` lists them") from None
+
+    @cached_property
+    def _by_id(self) -> dict[str, Rule]:
+        return {rule.id: rule for rule in (*self.rules, *self.retired)}
 
     @cached_property
     def words(self) -> Words:

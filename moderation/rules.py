@@ -1,6 +1,7 @@
 """The rule layer: what of the guidelines can be seen by rule."""
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
 
@@ -44,6 +45,7 @@ def check_examples(policy: Policy) -> None:
 
 
 _Place = tuple[Rule, int, int]
+_Span = tuple[int, int]
 
 
 def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
@@ -74,9 +76,10 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
             places.extend(_detected(text, policy))
         if not places:
             continue
-        places = [place for place in places if not _excused_by_term(place, excused)]
-        for rule in {place[0].id: place[0] for place in places}.values():
-            spans = [(start, end) for owner, start, end in places if owner is rule]
+        allowed = _by_rule(excused)
+        for rule_id, spans in _by_rule(places).items():
+            rule = policy.rule(rule_id)
+            spans = _without_allowed(spans, allowed.get(rule_id, []))
             spans = _without_excused(spans, rule, text, policy)
             if len(spans) < rule.at_least:
                 continue
@@ -97,27 +100,53 @@ def _within_word(text: str, start: int, end: int) -> bool:
     )
 
 
-def _excused_by_term(place: _Place, excused: Iterable[_Place]) -> bool:
-    rule, start, end = place
-    return any(owner is rule and begin <= start and end <= stop for owner, begin, stop in excused)
+def _by_rule(places: Iterable[_Place]) -> dict[str, list[_Span]]:
+    """Gather spans by rule, in the order of the text."""
+    gathered: dict[str, list[_Span]] = {}
+    for rule, start, end in sorted(places, key=lambda place: place[1:]):
+        gathered.setdefault(rule.id, []).append((start, end))
+    return gathered
 
 
-def _without_excused(spans: list[tuple[int, int]], rule: Rule, text: str, policy: Policy) -> list[tuple[int, int]]:
+# A hostile comment may hold a hundred thousand places, so each of these is one pass over sorted spans.
+
+
+def _without_allowed(spans: list[_Span], allowed: list[_Span]) -> list[_Span]:
+    """Drop the spans that lie within an allowed word; both in the order of the text."""
+    kept = []
+    reached, place = 0, 0
+    for start, end in spans:
+        while place < len(allowed) and allowed[place][0] <= start:
+            reached = max(reached, allowed[place][1])
+            place += 1
+        if end > reached:
+            kept.append((start, end))
+    return kept
+
+
+def _without_excused(spans: list[_Span], rule: Rule, text: str, policy: Policy) -> list[_Span]:
+    """Drop the spans that a match of the rule's ``unless`` overlaps."""
     for pattern in rule.unless:
         if not spans:
             break
         excuses = [match.span() for match in policy.patterns.compiled(pattern).finditer(text)]
-        spans = [
-            (start, end) for start, end in spans if not any(begin < end and start < stop for begin, stop in excuses)
-        ]
+        stops = [stop for _, stop in excuses]
+        kept = []
+        for start, end in spans:
+            first = bisect_right(stops, start)
+            if first == len(excuses) or excuses[first][0] >= end:
+                kept.append((start, end))
+        spans = kept
     return spans
 
 
 def _without_nested(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Keep of findings of one rule that lie within one another the longest."""
     kept: list[Finding] = []
+    reached: dict[str, int] = {}
     for finding in sorted(findings, key=lambda f: (f.start, -f.end, f.rule)):
-        if not any(f.rule == finding.rule and f.start <= finding.start and finding.end <= f.end for f in kept):
+        if finding.end > reached.get(finding.rule, -1):
+            reached[finding.rule] = finding.end
             kept.append(finding)
     return tuple(kept)
 

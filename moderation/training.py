@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moderation import datasets
-from moderation.classifier import OUTPUTS, LinearClassifier, features, pairs, save, sentences
+from moderation.classifier import OUTPUTS, LinearClassifier, features, load, pairs, save, sentences
 from moderation.datasets import Labelled
 from moderation.normalise import fold
 from moderation.policy import Policy
@@ -95,8 +95,6 @@ def train(folder: Path, policy: Policy, target: Path, report: Report) -> LinearC
     )
     save(target, target.name, weights, bias, calibration)
     report(f"wrote {target}")
-    from moderation.classifier import load
-
     load.cache_clear()
     return load(target)
 

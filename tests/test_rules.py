@@ -400,3 +400,7 @@ def test_the_size_of_the_list_does_not_change_what_is_found(toy: Policy, long_li
 )
 def test_a_long_text_is_read_to_its_end(toy: Policy, text: str) -> None:
     assert excerpts(text + " - fuck", toy, "profanity.any")[-1] == "fuck"
+
+
+def test_among_very_many_places_each_excuse_finds_its_own(toy: Policy) -> None:
+    assert excerpts("Scunthorpe cunts! wank " * 3000, toy, "profanity.any") == ["cunts", "wank"] * 3000
