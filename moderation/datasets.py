@@ -42,6 +42,10 @@ class Labelled:
         What a sentence of our own exercises; empty for public ones.
     note
         The source's own label.
+    line
+        The line of ``data/training`` whose slots were filled; empty for public ones.
+    held_out
+        Whether it is never trained on though its source is.
     """
 
     text: str
@@ -50,6 +54,8 @@ class Labelled:
     weight: float = 1.0
     function: str = ""
     note: str = ""
+    line: str = ""
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Source:
     url: str
     use: str
     weight: float = 0.0
+    held_out: str = ""
     label: tuple[Mapping[str, Any], ...] = field(default=())
 
     def labels(self, source_label: str, given: Mapping[str, int | None]) -> dict[str, int | None]:
@@ -129,7 +136,41 @@ def public(folder: Path, uses: Sequence[str]) -> list[Labelled]:
         if source is not None:
             labels = source.labels(row["source_label"] or "", {name: row[name] for name in columns})
             text = _unescaped(row["text"]) if source.name == "kaggle-insults" else row["text"]
-            found.append(Labelled(text, source.name, labels, source.weight, note=row["source_label"] or ""))
+            note = row["source_label"] or ""
+            held_out = bool(source.held_out and re.fullmatch(source.held_out, note))
+            found.append(Labelled(text, source.name, labels, source.weight, note=note, held_out=held_out))
+    return found
+
+
+def rationales(folder: Path) -> dict[str, tuple[tuple[int, int], ...]]:
+    """Read what more than half of the annotators of each news comment marked as toxic.
+
+    Returns
+    -------
+    dict
+        Text to half-open spans, sorted and apart; none where no character has a majority.
+
+    Raises
+    ------
+    ModerationError
+        When the table is not there.
+
+    Source: Pavlopoulos et al., "SemEval-2021 Task 5: Toxic Spans Detection", which keeps the same characters.
+    """
+    import pyarrow.parquet as pq
+
+    file = folder / "toxic_spans.parquet"
+    if not file.is_file():
+        raise ModerationError(f"{file}: no such file; name the data sets' folder with --data (see data/datasets.toml)")
+    found = {}
+    for row in pq.read_table(file, columns=["text", "annotators", "spans"]).to_pylist():
+        marks = [0] * (len(row["text"]) + 1)
+        for span in row["spans"] or ():
+            for place in range(span["start"], min(span["end"], len(row["text"]))):
+                marks[place] += 1
+        inside = [2 * count > row["annotators"] for count in marks]
+        edges = [i for i in range(len(inside)) if inside[i] != (i > 0 and inside[i - 1])]
+        found[row["text"]] = tuple(zip(edges[::2], edges[1::2], strict=True))
     return found
 
 
@@ -167,8 +208,11 @@ def own(folder: Path = DATA / "training", *, fills: bool = True) -> list[Labelle
                 raise ModerationError(f"{file}: line {number}: no guideline {sorted(unknown)[0]!r}")
             labels: dict[str, int | None] = {"reject": int(bool(broken))}
             labels |= {name: int(name in broken) for name in GUIDELINES}
-            texts = list(_filled(row[2].replace("\\n", "\n"), slots)) if fills else [row[2].replace("\\n", "\n")]
-            found.extend(Labelled(text, f"{OWN}:{file.stem}", labels, 1 / len(texts), row[1]) for text in texts)
+            line = row[2].replace("\\n", "\n")
+            texts = list(_filled(line, slots)) if fills else [line]
+            found.extend(
+                Labelled(text, f"{OWN}:{file.stem}", labels, 1 / len(texts), row[1], line=line) for text in texts
+            )
     return found
 
 

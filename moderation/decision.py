@@ -38,7 +38,7 @@ class Decision:
     threshold
         What ``score`` had to reach (``>=``) to be rejected.
     decided_by
-        ``rule`` or ``linear``.
+        ``rule``, or the stage whose score counted: ``linear`` or ``encoder``.
     findings
         All findings in the order of the text, those of approved comments as well.
     policy, model
@@ -96,6 +96,7 @@ def decide(
     scores: Mapping[str, float],
     policy: Policy,
     model: str,
+    stage: str = "linear",
 ) -> Decision:
     """Make the decision; the only place where a verdict is made.
 
@@ -106,6 +107,8 @@ def decide(
     ----------
     scores
         Probability for ``any`` and each guideline.
+    stage
+        Which stage of the classifier gave them.
 
     Raises
     ------
@@ -139,7 +142,7 @@ def decide(
         score=scores["any"],
         scores=by_guideline,
         threshold=threshold,
-        decided_by="rule" if rejecting else "linear",
+        decided_by="rule" if rejecting else stage,
         findings=tuple(findings),
         policy=policy.identity,
         model=model,

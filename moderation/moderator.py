@@ -1,37 +1,22 @@
 """The pipe: normalise, rules, classifier, decide."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from moderation.classifier import OUTPUTS, Classifier, load
+from moderation.classifier import OUTPUTS, Classifier
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
+from moderation.model import default_model
+from moderation.model import load as load_model
 from moderation.normalise import Folded, fold
-from moderation.paths import DEFAULT_POLICY, MODELS
+from moderation.paths import DEFAULT_POLICY
 from moderation.policy import Policy, load_policy
 from moderation.rules import apply_rules, check_examples
 
-
-def default_model() -> Path:
-    """Give the folder of the model that ships with the package: the newest there.
-
-    Raises
-    ------
-    ModelError
-        When there is none.
-    """
-    folders = sorted((path.parent for path in MODELS.glob("*/manifest.json")), key=_natural)
-    if not folders:
-        raise ModelError(f"{MODELS}: holds no model; run `moderation train`")
-    return folders[-1]
-
-
-def _natural(folder: Path) -> tuple[str, int]:
-    name, _, version = folder.name.rpartition("-")
-    return name, int(version) if version.isdecimal() else -1
+CLASSIFIERS = ("cascade", "linear", "encoder")
 
 
 class Moderator:
@@ -42,7 +27,10 @@ class Moderator:
     policy
         As `load_policy` gives it.
     classifier
-        Anything with ``version``, ``score`` and ``evidence``.
+        Scores every comment: anything with ``version``, ``stage``, ``score`` and ``evidence``.
+    encoder
+        Scores again what no rule rejects and the first scored within the policy's band; None for no
+        second look.
 
     Examples
     --------
@@ -55,9 +43,10 @@ class Moderator:
     ('reject', True)
     """
 
-    def __init__(self, policy: Policy, classifier: Classifier) -> None:
+    def __init__(self, policy: Policy, classifier: Classifier, encoder: Classifier | None = None) -> None:
         self.policy = policy
         self.classifier = classifier
+        self.encoder = encoder if policy.band else None
 
     @classmethod
     def default(cls) -> "Moderator":
@@ -71,20 +60,38 @@ class Moderator:
         return cls.load()
 
     @classmethod
-    def load(cls, policy: str | Path | None = None, model: str | Path | None = None) -> "Moderator":
+    def load(
+        cls, policy: str | Path | None = None, model: str | Path | None = None, classifier: str = "cascade"
+    ) -> "Moderator":
         """Load a policy file and a model folder; None stands for the one shipped.
+
+        Parameters
+        ----------
+        classifier
+            One of `CLASSIFIERS`: ``cascade`` (the encoder looks again within the policy's band), ``linear``
+            (never) or ``encoder`` (at every comment; to compare).
 
         Raises
         ------
         PolicyError, ModelError
             When either cannot be used.
+        ValueError
+            When the classifier has no such name.
         """
+        if classifier not in CLASSIFIERS:
+            raise ValueError(f"classifier is one of {', '.join(CLASSIFIERS)}, not {classifier!r}")
         if policy is None:
             loaded = load_policy(DEFAULT_POLICY, check_patterns=False)  # The test suite checks it.
         else:
             loaded = load_policy(policy)
             check_examples(loaded)
-        return cls(loaded, load(default_model() if model is None else Path(model).resolve()))
+        folder = default_model() if model is None else Path(model).resolve()
+        stages = load_model(folder)
+        if classifier == "encoder":
+            if stages.encoder is None:
+                raise ModelError(f"{folder}: has no encoder; train one, or choose the classifier `linear`")
+            return cls(loaded, stages.encoder)
+        return cls(loaded, stages.linear, stages.encoder if classifier == "cascade" else None)
 
     def review(self, comment: Comment | str) -> Decision:
         """Decide on one comment; the same as in a batch."""
@@ -102,21 +109,36 @@ class Moderator:
             raise TypeError("review_many takes many comments; review takes one")
         prepared = [_comment(comment) for comment in comments]
         folded = [fold(comment.text, self.policy.words) for comment in prepared]
-        scores = self.classifier.score(folded).tolist()
-        return tuple(
-            self._decide(comment, views, dict(zip(OUTPUTS, map(_exact, row), strict=True)))
-            for comment, views, row in zip(prepared, folded, scores, strict=True)
-        )
+        findings = [apply_rules(views, self.policy) for views in folded]
+        scores = _rounded(self.classifier, folded)
+        by = [self.classifier] * len(prepared)
+        if self.encoder and self.policy.band:
+            low, high = self.policy.band
+            again = [
+                index
+                for index, found in enumerate(findings)
+                if low <= scores[index][0] < high and not any(finding.effect is Effect.REJECT for finding in found)
+            ]
+            for index, row in zip(again, _rounded(self.encoder, [folded[index] for index in again]), strict=True):
+                scores[index], by[index] = row, self.encoder
+        return tuple(map(self._decide, prepared, folded, findings, scores, by))
 
-    def _decide(self, comment: Comment, folded: Folded, scores: dict[str, float]) -> Decision:
-        findings = apply_rules(folded, self.policy)
-        decision = decide(comment.id, findings, scores, self.policy, self.classifier.version)
+    def _decide(
+        self,
+        comment: Comment,
+        folded: Folded,
+        findings: Sequence[Finding],
+        scores: Sequence[float],
+        classifier: Classifier,
+    ) -> Decision:
+        by_output = dict(zip(OUTPUTS, scores, strict=True))
+        decision = decide(comment.id, findings, by_output, self.policy, classifier.version, classifier.stage)
         if decision.verdict is Verdict.APPROVE or decision.decided_by == "rule":
             return decision
         strongest = max(decision.guidelines, key=decision.scores.__getitem__)
         carried = tuple(
             Finding("classifier", strongest, Effect.SCORE, start, end, comment.text[start:end])
-            for start, end in self.classifier.evidence(folded, strongest)
+            for start, end in classifier.evidence(folded, strongest)
         )
         return replace(decision, findings=tuple(sorted((*findings, *carried), key=lambda f: (f.start, f.end, f.rule))))
 
@@ -129,5 +151,5 @@ def _comment(comment: Comment | str) -> Comment:
     raise TypeError(f"a comment is a Comment or a str, not {type(comment).__name__}")
 
 
-def _exact(score: float) -> float:
-    return round(score, 6)
+def _rounded(classifier: Classifier, comments: Sequence[Folded]) -> list[list[float]]:
+    return [[round(score, 6) for score in row] for row in classifier.score(comments).tolist()]

@@ -19,10 +19,13 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import pairwise, product
+from itertools import groupby, pairwise, product
 from typing import Any
 
 import re2
+from ahocorasick_rs import AhoCorasick, MatchKind
+
+from moderation.vocabulary import COMMON, COMPOUNDING, COMPOUNDS, GENUINE, SCORN
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,11 @@ _GENUINE = frozenset(
     "therapist therapists cockatoo cockatoos tardive retardative shittim meshita shitima kuntima".split()
 )
 
+_ENDINGS = frozenset(
+    "ness like able ally ings ists isms istic ation ations ized ised izing ising ization isation dom ship hood land "
+    "town ville ford stein berg sson shire esque less fully worth house houses proof ness nesses ities ishly".split()
+)
+
 
 class Words:
     """The words that a disguise may hide.
@@ -226,25 +234,49 @@ class Words:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
-        words = tuple(words)
-        self.all = frozenset(word for word in words if len(word) > 2 and word.isalpha())
+        given = tuple(words)
+        words = (*given, *SCORN)
+        self._known = frozenset(word for word in words if len(word) > 2 and word.isalpha())
+        self.all = self._known.intersection(given)
         self._by_shape: dict[tuple[str, int], tuple[str, ...]] = {}
         self._by_squeezed: dict[str, tuple[str, ...]] = {}
-        for word in dict.fromkeys(word for word in words if word in self.all):
+        for word in dict.fromkeys(word for word in words if word in self._known):
             shape, squeezed = (word[0], len(word)), _squeeze(word)
             self._by_shape[shape] = (*self._by_shape.get(shape, ()), word)
             self._by_squeezed[squeezed] = (*self._by_squeezed.get(squeezed, ()), word)
-        long = sorted(word for word in self.all if len(word) > 3 and word.isascii())
+        for word in sorted(COMMON - self._known):
+            squeezed = _squeeze(word)
+            self._by_squeezed[squeezed] = (*self._by_squeezed.get(squeezed, ()), word)
+        # A mask hides the usual spelling rather than another.
+        self._by_shape = {
+            shape: tuple(sorted(ws, key=lambda w: w not in COMMON)) for shape, ws in self._by_shape.items()
+        }
+        for word in sorted(COMMON - self._known):
+            shape = (word[0], len(word))
+            self._by_shape[shape] = (*self._by_shape.get(shape, ()), word)
+        long = sorted(word for word in self._known if len(word) > 3 and word.isascii())
         self._longest = max(map(len, long), default=0)
-        self._spellings = {other: word for word in long for other in _spellings(word) if other not in self.all}
+        self._spellings = {other: word for word in long for other in _spellings(word) if other not in self._known}
         self._splits = {halves for word in long for halves in _splits(word)}
-        self._companions = frozenset(_COMPANIONS)
+        # A common word is meant by its misspelling even where that is a word given.
+        real = COMMON | GENUINE
+        self._slips = {
+            slip: word
+            for word in reversed(long)
+            for slip in _slips(word)
+            if slip not in real and (slip not in self._known or (word in COMMON and len(slip) > 3))
+        }
+        self._misspelt = frozenset(self._slips)
+        self._companions = COMMON.union(_COMPANIONS)
+        self._telling = frozenset(word for word in long if len(word) > 4) - COMPOUNDING
         self._readings: dict[tuple[str, bool], _Reading | None] = {}
         self._gate: Any = None
         self._glued: Any = None
+        self._embedded: Any = None
+        self._plain: set[str] = set()
 
     def __contains__(self, word: str) -> bool:
-        return word in self.all
+        return word in self._known
 
     def signs(self, text: str) -> frozenset[str]:
         """Tell which signs of a disguise that only the whole text shows it has; linear in the text."""
@@ -253,9 +285,26 @@ class Words:
         found = self._gate.Match(text)
         return frozenset(_SIGNS[index] for index in found) if found else frozenset()
 
+    def suspects(self, tokens: set[str]) -> set[str]:
+        """Give the tokens that are a misspelt word or hold one of five letters or more among others."""
+        found = tokens & self._misspelt
+        if self._embedded is None:
+            self._embedded = AhoCorasick(sorted(self._telling), matchkind=MatchKind.LeftmostLongest)
+        if len(self._plain) >= _REMEMBERED:
+            self._plain.clear()
+        for token in tokens - self._plain:
+            if len(token) > 6 and any(
+                token[start - 1 : start].isalpha() or token[end : end + 1].isalpha()
+                for _, start, end in self._embedded.find_matches_as_indexes(token)
+            ):
+                found.add(token)
+            elif len(token) <= _REMEMBERED_LENGTH:
+                self._plain.add(token)
+        return found
+
     def _compile(self) -> None:
         # A pattern that matches nothing stands where there are no words.
-        long = "|".join(word for word in sorted(self.all) if len(word) > 3 and word.isascii()) or r"\A\z."
+        long = "|".join(word for word in sorted(self._known) if len(word) > 3 and word.isascii()) or r"\A\z."
         piece = rf"(?:{'|'.join(_COMPANIONS)})"
         glued = (
             rf"(?:{piece}+|[a-z]{{3,15}}(?:isan?|are|fucking))(?:{long})(?:{piece}|{long})*"
@@ -309,8 +358,8 @@ class Words:
         return None
 
     def stretched(self, letters: str) -> str | None:
-        """Find the word that a stretched one such as ``foool`` stands for; itself where it is a word."""
-        if letters in self.all:
+        """Find the hidden or common word that a stretched one such as ``foool`` stands for; itself where it is one."""
+        if letters in self._known or letters in COMMON:
             return letters
         candidates = self._by_squeezed.get(_squeeze(letters))
         if candidates is None:
@@ -318,7 +367,7 @@ class Words:
         runs = _run_lengths(letters)
         if max(runs) < 3 and min(runs) < 2:
             return None
-        for word in sorted(candidates, key=len, reverse=True):
+        for word in sorted(candidates, key=lambda word: (word in self._known, len(word)), reverse=True):
             if all(run >= wanted for run, wanted in zip(runs, _run_lengths(word), strict=True)):
                 return word
         return None
@@ -327,22 +376,57 @@ class Words:
         """Find the word that is spelt so to be heard, not read."""
         return self._spellings.get(letters)
 
+    def misspelt(self, letters: str) -> str | None:
+        """Find the word that differs by one slip of the pen; None for a word of its own."""
+        return self._slips.get(letters)
+
     def split(self, left: str, right: str) -> bool:
         """Whether two neighbours are the halves of a word, one of them no word itself."""
         return (left, right) in self._splits
 
-    def is_glued(self, letters: str) -> bool:
-        """Whether letters are nothing but hidden words and their usual companions, written together."""
-        if not 7 <= len(letters) <= _LONGEST_GLUED or letters in _GENUINE:
-            return False
+    def glued(self, letters: str) -> list[tuple[int, int]]:
+        """Set apart hidden words and others that are written together.
+
+        A word of five letters or more shows beside any word of four; a shorter one beside its usual companions.
+
+        Returns
+        -------
+        list of (start, end)
+            Half-open spans that follow one another; empty where the letters are one word.
+        """
+        if not 7 <= len(letters) <= _LONGEST_GLUED or letters in _GENUINE or letters in GENUINE or letters in COMPOUNDS:
+            return []
         if self._glued is None:
             self._compile()
-        if self._glued.fullmatch(letters) is None:
-            return False
-        # Particles alone make compounds: shootout, offshoot.
+        usual = self._glued.fullmatch(letters) is not None
+        if not usual and not self.suspects({letters}):
+            return []
         pieces = self.parts(letters)
+        if len(pieces) < 2:
+            return []
+        spans: list[tuple[int, int]] = []
+        told, ambiguous = True, False
+        for hidden, group in groupby(pieces, key=lambda piece: piece[2]):
+            run = [(start, end) for start, end, _ in group]
+            if not hidden and not all(letters[start:end] in self._companions for start, end in run):
+                run = [(run[0][0], run[-1][1])]
+                if spans and letters[spans[-1][1] - 1] == "s" and letters[spans[-1][0] : spans[-1][1] - 1] in self:
+                    # The plural or the singular and another word: shit storm.
+                    ambiguous = ambiguous or spans[-1][1] - spans[-1][0] < 6
+                rest = letters[run[0][0] : run[0][1]]
+                told = told and len(rest) > 3 and rest not in _ENDINGS
+            spans += run
+        if (
+            told
+            and not ambiguous
+            and any(hidden and letters[start:end] in self._telling for start, end, hidden in pieces)
+        ):
+            return spans
+        if not usual:
+            return []
+        # Particles alone make compounds: shootout, offshoot.
         certain = (letters[start:end] not in _PARTICLES for start, end, hidden in pieces if not hidden)
-        return sum(hidden for _, _, hidden in pieces) > 1 or any(certain)
+        return spans if sum(hidden for _, _, hidden in pieces) > 1 or any(certain) else []
 
     def parts(self, letters: str) -> list[tuple[int, int, bool]]:
         """Cut a run of letters into hidden words, companions and the rest.
@@ -361,7 +445,7 @@ class Words:
             for length in range(1, min(max(self._longest, _LONGEST_COMPANION), size - start) + 1):
                 piece = letters[start : start + length]
                 hidden, known, count, _ = best[start + length]
-                if length > 3 and piece in self.all:
+                if length > 3 and piece in self._known:
                     choice = max(choice, (hidden + length, known, count - 1, length))
                 elif piece in self._companions:
                     choice = max(choice, (hidden, known + length, count - 1, length))
@@ -374,7 +458,7 @@ class Words:
             if length > 1 or piece in self._companions:
                 if rest < start:
                     found.append((rest, start, False))
-                found.append((start, start + length, length > 3 and piece in self.all))
+                found.append((start, start + length, length > 3 and piece in self._known))
                 rest = start + length
             start += length
         if rest < size:
@@ -400,7 +484,7 @@ _RE2_MEMORY_BYTES = 1 << 27
 _REMEMBERED = 50_000
 _REMEMBERED_LENGTH = 40
 _LONGEST_GLUED = 100
-_LONGEST_COMPANION = max(map(len, _COMPANIONS))
+_LONGEST_COMPANION = max(map(len, COMMON.union(_COMPANIONS)))
 
 
 def _squeeze(letters: str) -> str:
@@ -426,6 +510,19 @@ def _spellings(word: str) -> Iterable[str]:
         yield word.replace("u", "v", 1)
     if "w" in word:
         yield word.replace("w", "vv", 1)
+
+
+def _slips(word: str) -> Iterable[str]:
+    """Swap, drop or double one inner letter; a word of four loses none.
+
+    Source: Damerau, "A technique for computer detection and correction of spelling errors", 1964.
+    """
+    for place in range(1, len(word) - 1):
+        if place < len(word) - 2:
+            yield word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+        if len(word) > 4:
+            yield word[:place] + word[place + 1 :]
+        yield word[:place] + word[place] + word[place:]
 
 
 def _splits(word: str) -> Iterable[tuple[str, str]]:
@@ -533,6 +630,7 @@ def _look_alikes() -> dict[str, str]:
                         table.setdefault(form, letter)
     # Fallen out of the table by case folding, or resembling in upper case only.
     table |= {"ı": "i", "в": "b", "н": "h", "м": "m", "к": "k", "т": "t", "ц": "u", "ш": "w", "я": "r", "и": "n"}
+    table |= {"п": "n", "є": "e", "ӏ": "l", "г": "r", "ᴦ": "r", "ϳ": "j", "ҽ": "e"}
     table |= {"α": "a", "β": "b", "ε": "e", "η": "n", "ι": "i", "κ": "k", "μ": "u", "ν": "v", "τ": "t", "υ": "u"}
     table |= {"χ": "x", "ω": "w", "σ": "o", "ς": "s", "ø": "o", "đ": "d", "ħ": "h", "ł": "l", "ŧ": "t", "ƒ": "f"}
     table |= dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True))
@@ -557,13 +655,16 @@ def _skeleton(plain: str, view: View, words: Words) -> View:
     signs = words.signs(text)
     if ascii_only and not signs:
         # Most tokens are words with at most a comma, a quotation mark or an apostrophe.
-        odd = {token for token in text.split() if not token.isalpha()}
-        odd = {token for token in odd if _is_odd(token)}
+        tokens = set(text.split())
+        odd = {token for token in tokens if not token.isalpha() and _is_odd(token, words)}
+        odd |= words.suspects(tokens)
         if not odd and "#" not in text:
             return view
         mostly_latin = True
     else:
-        odd = {token for token in text.split() if signs or not token.isascii() or _is_odd(token)}
+        tokens = set(text.split())
+        odd = {token for token in tokens if signs or not token.isascii() or _is_odd(token, words)}
+        odd |= words.suspects(tokens)
         letters = [character for character in text if character.isalpha()]
         mostly_latin = ascii_only or 2 * sum(map(_is_latin, letters)) > len(letters)
     # Each piece replaces text[start:end]: letters with the offset that each was read from.
@@ -592,9 +693,11 @@ def _skeleton(plain: str, view: View, words: Words) -> View:
     return _replaced(view, sorted(pieces)) if pieces else view
 
 
-def _is_odd(token: str) -> bool:
+def _is_odd(token: str, words: Words) -> bool:
     core = token.lstrip(_EDGES_LEFT).rstrip(_EDGES_RIGHT)
-    return not (core.isalpha() or core.isdigit() or not core or _CONTRACTION.fullmatch(core)) and core.isascii()
+    return words.misspelt(core) is not None or (
+        not (core.isalpha() or core.isdigit() or not core or _CONTRACTION.fullmatch(core)) and core.isascii()
+    )
 
 
 def _replaced(view: View, pieces: Sequence[_Piece]) -> View:
@@ -741,10 +844,13 @@ def _undisguise(token: str, words: Words, mostly_latin: bool) -> _Reading | None
         if found is None and alike is not own and not _SECOND_LOOK_ALIKES.keys().isdisjoint(token):
             again = "".join(_SECOND_LOOK_ALIKES.get(c, letter) for c, letter in zip(token, alike[0], strict=True))
             found = _hidden((again, own[1], own[2]), words)
+        if found is None and "i" in alike[0]:
+            # A capital i is drawn as a small l.
+            found = _hidden((alike[0].replace("i", "l"), own[1], own[2]), words)
         if found is not None:
             return found
-        # A word wholly of another script is one of another language.
-        if not latin:
+        # A word wholly of another script is one of another language; letters of several scripts make none.
+        if not latin and len({unicodedata.name(c, "").split(" ")[0] for c in token if c.isalpha()}) < 2:
             alike = own
     else:
         found = _hidden(own, words)
@@ -781,7 +887,7 @@ def _hidden_between_edges(reading: _Reading, words: Words) -> _Reading | None:
     text, starts, ends = reading
     head = len(text) - len(text.lstrip(_EDGES_LEFT))
     tail = max(head, len(text.rstrip(_EDGES_RIGHT)))
-    if text[head:tail] in words:
+    if text[head:tail] in words and words.misspelt(text[head:tail]) is None:
         return reading
     # A mask or a leet letter may also stand at the edge: look with and without it.
     for first, last in dict.fromkeys(((head, tail), (head, len(text)), (0, tail))):
@@ -802,17 +908,27 @@ def _hidden_word(core: _Reading, words: Words) -> _Reading | None:
     drawn = _drawn(core)
     shown = sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0])
     numbered = any(map(str.isdigit, drawn[0]))
+    masked = _behind_mask(drawn, words)
+    if masked is not None and masked[0] in COMMON:
+        return masked
     for letters, starts, ends in _letter_readings(drawn):
         if numbered and (shown < 2 or len(letters) < 4):
             continue
+        word = words.misspelt(letters) if letters == text else None
+        if word is not None:
+            return word, *_respelt(word, (letters, starts, ends))
         word = words.stretched(letters)
         if word is not None:
             return _restretched(word, (letters, starts, ends))
         word = words.spelling(letters)
         if word is not None:
             return word, *_respelt(word, (letters, starts, ends))
-        if words.is_glued(letters):
-            return _apart((letters, starts, ends), [(start, end) for start, end, _ in words.parts(letters)])
+        if spans := words.glued(letters):
+            return _apart((letters, starts, ends), spans)
+    return masked
+
+
+def _behind_mask(drawn: _Reading, words: Words) -> _Reading | None:
     if drawn[0][0].isalpha() and not _MASKS.union(_VOWEL_MASKS).isdisjoint(drawn[0]):
         numbers_read = "".join(_LEET[c] if c.isdigit() and c in _LEET else c for c in drawn[0])
         for masked in (drawn[0], numbers_read) if sum(map(str.isalpha, drawn[0])) > 2 else (drawn[0],):

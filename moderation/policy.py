@@ -53,7 +53,10 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-_POLICY_KEYS = ("policy", "thresholds", "guideline", "list", "rule")
+DEFAULT_BAND = (0.3, 0.98)
+"""Linear scores that the encoder looks at again where a policy names no band."""
+
+_POLICY_KEYS = ("policy", "thresholds", "encoder", "guideline", "list", "rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,9 @@ class Policy:
     thresholds
         ``unflagged`` and ``referred``, probabilities from 0 to 1; the score must reach (``>=``) the one
         that applies for a comment to be rejected.
+    band
+        Linear scores from the first (``>=``) up to the second (``<``) are left to the encoder; None where
+        the policy does without it.
     term_files
         Terms and allowed words of each term file that a rule names.
     """
@@ -140,6 +146,7 @@ class Policy:
     rules: tuple[Rule, ...]
     retired: tuple[Rule, ...]
     thresholds: Mapping[str, float]
+    band: tuple[float, float] | None
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
 
     @property
@@ -374,6 +381,7 @@ class _Reader:
             rules=tuple(rule for rule in rules.values() if not rule.retired),
             retired=tuple(rule for rule in rules.values() if rule.retired),
             thresholds=thresholds,
+            band=self._band(),
             term_files=self.term_files,
         )
 
@@ -445,6 +453,21 @@ class _Reader:
         if table["referred"] > table["unflagged"]:
             self._fail("thresholds: referred", "must not be above `unflagged`: a referred comment has the lower bar")
         return {key: float(value) for key, value in table.items()}
+
+    def _band(self) -> tuple[float, float] | None:
+        table = self._table("encoder") if "encoder" in self.data else {}
+        self._keys(table, ("use", "band"), "encoder")
+        use, band = table.get("use", True), table.get("band", list(DEFAULT_BAND))
+        if not isinstance(use, bool):
+            self._fail("encoder: use", "must be true or false")
+        if (
+            not isinstance(band, list)
+            or len(band) != 2
+            or not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in band)
+            or not 0 <= band[0] <= band[1] <= 1
+        ):
+            self._fail("encoder: band", "must be two probabilities, the lower first, such as [0.3, 0.98]")
+        return (float(band[0]), float(band[1])) if use else None
 
     def _read_lists(self) -> None:
         lists = self.data.get("list", {})

@@ -1,5 +1,7 @@
 """Train the classifier: folds without near-duplicates, naive-Bayes weights, calibration."""
 
+import random
+import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from moderation import datasets
-from moderation.classifier import OUTPUTS, LinearClassifier, features, load, pairs, save, sentences
+from moderation.classifier import OUTPUTS
 from moderation.datasets import Labelled
+from moderation.encoder import EncoderClassifier, Network, Tokeniser
+from moderation.linear import LinearClassifier, features, pairs, sentences
+from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, Model, load, save_linear, write_manifest
 from moderation.normalise import fold
 from moderation.policy import Policy
 
@@ -26,6 +31,9 @@ half of the news comments that chooses (AUC there 0.70 to 0.72 and 0.79 to 0.81)
 FULL_SOURCE_ROWS = 4000
 """A larger source's rows weigh less, by the square root, so that no source drowns the others."""
 
+STACKED_ROWS = 8000
+"""Comments of the validation folds that fit the encoder's stacking."""
+
 Report = Callable[[str], None]
 Array = npt.NDArray[np.float32]
 
@@ -33,17 +41,20 @@ Array = npt.NDArray[np.float32]
 def training_rows(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
     """Give the rows to fit on and the rows to calibrate on.
 
-    A cluster of near-duplicates that holds a held-out row is left out whole.
+    A cluster of near-duplicates that holds a held-out row is left out whole. All fillings of a line of our
+    own are in one fold.
     """
     judged = datasets.public(folder, ("held-out", "news"))
-    rows = datasets.public(folder, ("train",)) + datasets.own()
+    rows = datasets.own()
+    for row in datasets.public(folder, ("train",)):
+        (judged if row.held_out else rows).append(row)
     names = datasets.clusters([row.text for row in (*judged, *rows)])
     held = set(names[: len(judged)])
     fit, calibrate = [], []
     for row, name in zip(rows, names[len(judged) :], strict=True):
         if name in held and not row.source.startswith(datasets.OWN):
             continue
-        part = datasets.fold_of(name)
+        part = datasets.fold_of(row.line or name)
         if part == "train":
             fit.append(row)
         elif part == "validation":
@@ -51,7 +62,7 @@ def training_rows(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
     return fit, calibrate
 
 
-def train(folder: Path, policy: Policy, target: Path, report: Report) -> LinearClassifier:
+def train(folder: Path, policy: Policy, target: Path, report: Report, work: Path | None = None) -> Model:
     """Fit, calibrate and write a model.
 
     Parameters
@@ -64,6 +75,9 @@ def train(folder: Path, policy: Policy, target: Path, report: Report) -> LinearC
         Folder to write, ``<name>-<version>``.
     report
         Told of each step in one line.
+    work
+        Where the encoder's state is kept while it is fine-tuned (half an hour to an hour on two cores); a run
+        that was cut off goes on from there. None trains the linear stage only.
 
     Raises
     ------
@@ -73,6 +87,24 @@ def train(folder: Path, policy: Policy, target: Path, report: Report) -> LinearC
     report("reading the data sets")
     fit, calibrate = training_rows(folder)
     report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on")
+    linear = _train_linear(fit, calibrate, policy, target, report)
+    if work is not None:
+        from moderation.finetuning import Samples, base_folder, export, fine_tune
+
+        network = fine_tune(Samples(folder, fit, policy), work, report)
+        export(network, target / NETWORK)
+        shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
+        report(f"exported {target / NETWORK}; calibrating")
+        np.savez_compressed(target / STACKING, stacking=stack(linear, target, calibrate, policy))
+        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING))
+    report(f"wrote {target}")
+    load.cache_clear()
+    return load(target)
+
+
+def _train_linear(
+    fit: Sequence[Labelled], calibrate: Sequence[Labelled], policy: Policy, target: Path, report: Report
+) -> LinearClassifier:
     design = Design()
     fit_words = [sentences(fold(row.text, policy.words).skeleton.text) for row in fit]
     matrix = design.matrix(fit_words)
@@ -90,13 +122,36 @@ def train(folder: Path, policy: Policy, target: Path, report: Report) -> LinearC
     logits = rough.logits([fold(row.text, policy.words) for row in calibrate])
     weight = row_weights(calibrate)
     calibration = np.array(
-        [_calibrate(logits[:, column], _labels(calibrate, output), weight) for column, output in enumerate(OUTPUTS)],
+        [_calibrate(logits[:, [column]], _labels(calibrate, output), weight) for column, output in enumerate(OUTPUTS)],
         dtype=np.float32,
     )
-    save(target, target.name, weights, bias, calibration)
-    report(f"wrote {target}")
+    save_linear(target, weights, bias, calibration)
     load.cache_clear()
-    return load(target)
+    return load(target).linear
+
+
+def stack(linear: LinearClassifier, target: Path, rows: Sequence[Labelled], policy: Policy) -> Array:
+    """Give how the encoder's and the linear stage's logits add up, shape (n_outputs, 3).
+
+    Source: Wolpert, "Stacked generalization", 1992.
+    """
+    encoder = EncoderClassifier(
+        linear,
+        Network((target / NETWORK).read_bytes()),
+        Tokeniser((target / TOKENISER).read_bytes()),
+        np.zeros((len(OUTPUTS), 3), dtype=np.float32),
+    )
+    rows = random.Random(0).sample(rows, min(STACKED_ROWS, len(rows)))
+    folded = [fold(row.text, policy.words) for row in rows]
+    own, other = encoder.logits(folded), linear.logits(folded)
+    weight = row_weights(rows)
+    return np.array(
+        [
+            _calibrate(np.stack([own[:, column], other[:, column]], axis=1), _labels(rows, output), weight)
+            for column, output in enumerate(OUTPUTS)
+        ],
+        dtype=np.float32,
+    )
 
 
 class Design:
@@ -177,8 +232,8 @@ def _fit(matrix: Any, labels: npt.NDArray[np.int8], weight: Array) -> tuple[Arra
     return np.asarray(model.coef_[0] * ratio, dtype=np.float32), float(model.intercept_[0])
 
 
-def _calibrate(logits: Array, labels: npt.NDArray[np.int8], weight: Array) -> tuple[float, float]:
-    """Fit the slope and offset that turn logits into calibrated ones.
+def _calibrate(logits: Array, labels: npt.NDArray[np.int8], weight: Array) -> tuple[float, ...]:
+    """Fit a slope for each column of logits, and an offset, that give the logit of a probability.
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999.
     """
@@ -186,5 +241,5 @@ def _calibrate(logits: Array, labels: npt.NDArray[np.int8], weight: Array) -> tu
 
     said = labels >= 0
     model = LogisticRegression(C=1e6)
-    model.fit(logits[said].reshape(-1, 1), labels[said], sample_weight=weight[said])
-    return float(model.coef_[0, 0]), float(model.intercept_[0])
+    model.fit(logits[said], labels[said], sample_weight=weight[said])
+    return (*map(float, model.coef_[0]), float(model.intercept_[0]))

@@ -15,14 +15,14 @@ PACKAGE = Path(moderation.__file__).parent
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
-    ("errors",),
-    ("comment", "finding", "paths", "normalise"),
+    ("errors", "vocabulary"),
+    ("attacks", "comment", "finding", "paths", "normalise"),
     ("policy",),
     ("rules", "classifier"),
     ("decision",),
     ("moderator",),
     ("records", "datasets"),
-    ("training", "evaluation"),
+    ("training", "evaluation", "evasion"),
     ("card", "batch"),
     ("cli",),
 )

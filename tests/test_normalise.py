@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from moderation.finding import Effect
 from moderation.normalise import Folded, View, Words, fold
 from moderation.policy import STRONG, Lexicon, Rule, read_terms
+from moderation.vocabulary import COMMON, COMPOUNDS, GENUINE
 
 CASES = tomllib.loads((Path(__file__).parent / "cases" / "evasions.toml").read_text(encoding="utf-8"))
 TERM_FILES = sorted((Path(__file__).parent.parent / "data" / "terms").glob("*.txt"))
@@ -107,7 +108,7 @@ def test_table_is_broad():
     assert len(CASES["evasion"]) >= 220
     assert len(CASES["innocent"]) >= 220
     assert len({case["hides"] for case in CASES["evasion"]}) >= 25
-    assert len({case["kind"] for case in CASES["evasion"]}) == 15
+    assert len({case["kind"] for case in CASES["evasion"]}) == 16
 
 
 @pytest.mark.parametrize(
@@ -129,6 +130,14 @@ def test_table_is_broad():
         ("сосок и фасад", "сосок и фасад", "a text of another script stays"),
         ("f()ck |<ill", "fuck kill", "letters drawn with signs"),
         ("hi fu ck it", "hi fuck it", "halves are joined where one is no word"),
+        ("a basatrd", "a bastard", "a word one slip of the pen away"),
+        ("bastrad, wnaker!", "bastard, wanker!", "between signs as well"),
+        ("the mornig paper", "the mornig paper", "another misspelling stays"),
+        ("a moros sheet", "a moros sheet", "a word of its own is no slip"),
+        ("villageidiot", "village idiot", "a long word shows beside any other"),
+        ("oxymoron vidiot", "oxymoron vidiot", "but not beside a syllable"),
+        ("jeeerk, j3rk, j*rk", "jerk, jerk, jerk", "words of scorn that are no term"),
+        ("shit_storm shitstorm", "shit_storm shitstorm", "a plural or another word: left alone"),
     ],
 )
 def test_skeleton_reads(text, skeleton, why):
@@ -249,3 +258,15 @@ def test_mask_takes_the_word_given_first():
     assert Words(["crock", "crook"]).behind_mask("cro*k") == "crock"
     assert Words(["crook"]).behind_mask("c****") is None
     assert Words(["fool"]).behind_mask("f***") == "fool"
+
+
+def test_words_of_scorn_are_none_of_those_given():
+    words = Words(["crook"])
+    assert words.all == {"crook"}
+    assert "jerk" in words
+
+
+@pytest.mark.parametrize("word", sorted(COMMON | GENUINE | COMPOUNDS))
+def test_an_ordinary_word_is_no_disguise(word):
+    words, _ = reader(*TERM_FILES)
+    assert word in words or words.reading(word, True) is None

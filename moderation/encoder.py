@@ -1,0 +1,174 @@
+"""The encoder stage: a small transformer that reads what the linear stage leaves open.
+
+It runs on ONNX Runtime, one window of a comment at a time: 8-bit activations are scaled by window, so that
+a comment's score never depends on what is beside it in a batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from moderation.classifier import OUTPUTS, Array, probabilities
+from moderation.errors import ModelError
+from moderation.linear import LinearClassifier
+from moderation.normalise import Folded
+
+MAX_TOKENS = 128
+"""Tokens of a window, both marks at its ends included."""
+STRIDE_TOKENS = 100
+"""How far one window of a longer comment lies behind the one before."""
+MAX_WINDOWS = 40
+"""Windows of a very long comment that are read, spread evenly over it."""
+EVIDENCE_LOGIT = 0.0
+"""A token's logit from which it counts as evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A window's token ids and, for each, its half-open span in the text read (empty for the end marks)."""
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+
+class Tokeniser:
+    """Cuts a text into windows of word pieces.
+
+    Raises
+    ------
+    ModelError
+        When the file's bytes are no tokeniser.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_buffer(self._raw)
+        except Exception as error:  # The library raises no narrower one.
+            raise ModelError(f"not a tokeniser ({error}); restore the model or train again") from error
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    def windows(self, text: str) -> list[Tokens]:
+        """Give the windows of a text, at least one."""
+        whole = self._tokenizer.encode(text, add_special_tokens=False)
+        first, last = (self._tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
+        size = MAX_TOKENS - 2
+        starts = [0, *range(STRIDE_TOKENS, len(whole.ids) - size + STRIDE_TOKENS, STRIDE_TOKENS)]
+        if len(starts) > MAX_WINDOWS:
+            starts = [starts[round(i * (len(starts) - 1) / (MAX_WINDOWS - 1))] for i in range(MAX_WINDOWS)]
+        return [
+            Tokens(
+                (first, *whole.ids[start : start + size], last),
+                ((0, 0), *whole.offsets[start : start + size], (0, 0)),
+            )
+            for start in starts
+        ]
+
+
+class Network:
+    """The exported network, run on one core: files are reviewed by several processes.
+
+    Parameters
+    ----------
+    raw
+        The ONNX file's bytes.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    @cached_property
+    def _session(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(self._raw, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # The library's exceptions have no common parent but this.
+            raise ModelError(f"not a network ({error}); restore the model or train again") from error
+
+    def run(self, window: Tokens) -> tuple[Array, Array]:
+        """Give the logits of the outputs, shape (n_outputs,), and of the tokens, (n_tokens,)."""
+        ids = np.array([window.ids], dtype=np.int64)
+        logits, tokens = self._session.run(None, {"ids": ids, "mask": np.ones_like(ids)})
+        return logits[0], tokens[0]
+
+
+class EncoderClassifier:
+    """The encoder stage; it weighs its own logit with the linear stage's, which reads letters and not word pieces.
+
+    Parameters
+    ----------
+    stacking
+        Shape (n_outputs, 3): weights of the encoder's and the linear stage's logit, and offset, that make
+        the logit of a probability.
+    """
+
+    stage = "encoder"
+
+    def __init__(self, linear: LinearClassifier, network: Network, tokeniser: Tokeniser, stacking: Array) -> None:
+        self.version = linear.version
+        self._linear = linear
+        self._network = network
+        self._tokeniser = tokeniser
+        self._stacking = stacking
+
+    def logits(self, comments: Sequence[Folded]) -> Array:
+        """Give the encoder's own logits of each comment's worst window, shape (n_comments, n_outputs)."""
+        found = np.zeros((len(comments), len(OUTPUTS)), dtype=np.float32)
+        for row, comment in enumerate(comments):
+            windows = self._tokeniser.windows(comment.skeleton.text)
+            found[row] = np.max([self._network.run(window)[0] for window in windows], axis=0)
+        return found
+
+    def score(self, comments: Sequence[Folded]) -> Array:
+        """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
+        own, linear = self.logits(comments), self._linear.logits(comments)
+        return probabilities(own * self._stacking[:, 0] + linear * self._stacking[:, 1] + self._stacking[:, 2])
+
+    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
+        """Give the half-open spans of the original whose words speak for rejecting.
+
+        They are those that annotators would mark, whatever the output; if no word reaches the bar, the one
+        that comes nearest.
+        """
+        view = comment.skeleton
+        pieces: dict[tuple[int, int], float] = {}
+        for window in self._tokeniser.windows(view.text):
+            for span, logit in zip(window.spans, self._network.run(window)[1].tolist(), strict=True):
+                if span[0] < span[1]:
+                    pieces[span] = max(logit, pieces.get(span, -np.inf))
+        words = _words(view.text, pieces)
+        if not words:
+            return ()
+        chosen = [span for span, logit in words if logit >= EVIDENCE_LOGIT]
+        spans: list[tuple[int, int]] = []
+        for start, end in chosen or [max(words, key=lambda word: word[1])[0]]:
+            if spans and not view.text[spans[-1][1] : start].strip():
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((start, end))
+        return tuple(view.original(start, end) for start, end in spans)
+
+
+def _words(text: str, pieces: dict[tuple[int, int], float]) -> list[tuple[tuple[int, int], float]]:
+    """Join word pieces that touch and are letters or digits; a word counts as much as its highest piece."""
+    words: list[tuple[tuple[int, int], float]] = []
+    for (start, end), logit in sorted(pieces.items()):
+        if words and words[-1][0][1] == start and text[start].isalnum() and text[start - 1].isalnum():
+            words[-1] = ((words[-1][0][0], end), max(words[-1][1], logit))
+        else:
+            words.append(((start, end), logit))
+    return words

@@ -1,0 +1,193 @@
+"""The linear stage: a sparse model over words, their letters and word pairs.
+
+A comment's logit is a sum over its words and word pairs, divided by the square root of the number of
+words, so each distinct word's contribution to all outputs is computed once and kept; the same sums are
+the evidence. Each sentence is scored alone as well as the whole comment, and the worst counts: a long
+polite text cannot dilute an insult.
+
+Source: Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification",
+ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", ICML 2009.
+"""
+
+import re
+from collections.abc import Sequence
+
+import mmh3
+import numpy as np
+import numpy.typing as npt
+
+from moderation.classifier import OUTPUTS, Array, probabilities
+from moderation.normalise import Folded
+
+SENTENCE_WORDS = 48
+"""A longer sentence is cut into pieces of this many words."""
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s\x00-\x7f]")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
+_KEPT_WORDS = 500_000
+_EVIDENCE_SHARE = 0.7
+_EVIDENCE_WORDS = 6
+
+
+def sentences(text: str) -> list[list[str]]:
+    """Split a folded text into sentences of words; never empty."""
+    found: list[list[str]] = []
+    for sentence in _SENTENCE_END.split(text):
+        words = _WORD.findall(sentence)
+        found.extend(words[start : start + SENTENCE_WORDS] for start in range(0, len(words), SENTENCE_WORDS))
+    return found or [[]]
+
+
+def pairs(words: Sequence[str]) -> list[str]:
+    """Give the neighbouring pairs of a sentence's words, its beginning and end included."""
+    return [f"{left} {right}" for left, right in zip(("^", *words), (*words, "$"), strict=True)]
+
+
+def features(unit: str, bits: int) -> tuple[npt.NDArray[np.int64], Array]:
+    """Hash the features of one word or of one pair (recognised by its space).
+
+    Parameters
+    ----------
+    unit
+        A word, or a pair as `pairs` gives it.
+    bits
+        Logarithm to base 2 of the number of features.
+
+    Returns
+    -------
+    indices, values : ndarray of shape (n_features,)
+        A word has itself and its two to five letter pieces, weighted by the square root of their
+        number; a pair has itself.
+    """
+    if " " in unit:
+        names, values = [f"b{unit}"], [1.0]
+    else:
+        framed = f"<{unit[:40]}>"
+        pieces = [framed[i : i + n] for n in range(2, 6) for i in range(len(framed) - n + 1)]
+        names = [f"w{unit}", *pieces]
+        values = [1.0] + [len(pieces) ** -0.5] * len(pieces)
+    size = 1 << bits
+    return np.array([mmh3.hash(name) % size for name in names]), np.array(values, dtype=np.float32)
+
+
+class LinearClassifier:
+    """The sparse linear stage.
+
+    Parameters
+    ----------
+    version
+        Name and version of the model, as decisions carry it.
+    weights
+        Shape (2**bits, n_outputs).
+    bias
+        Shape (n_outputs,).
+    calibration
+        Shape (n_outputs, 2): slope and offset that turn a logit into that of a probability.
+    """
+
+    stage = "linear"
+
+    def __init__(self, version: str, weights: Array, bias: Array, calibration: Array) -> None:
+        self.version = version
+        self.bits = int(weights.shape[0]).bit_length() - 1
+        self._weights = weights
+        self._bias = bias
+        self._calibration = calibration
+        self._row_of: dict[str, int] = {}
+        self._rows: Array = np.zeros((4096, len(OUTPUTS)), dtype=np.float32)
+
+    def _row(self, unit: str) -> int:
+        """Give the row of `_rows` that holds what a word or pair adds to each logit."""
+        row = self._row_of.get(unit)
+        if row is None:
+            row = len(self._row_of)
+            if row == len(self._rows):
+                self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            indices, values = features(unit, self.bits)
+            self._rows[row] = values @ self._weights[indices].astype(np.float32)
+            self._row_of[unit] = row
+        return row
+
+    def _units(self, units: Sequence[str]) -> Array:
+        """Give what each word or pair adds to each logit, shape (n_units, n_outputs)."""
+        rows = [self._row(unit) for unit in units]  # may replace `_rows`, so before it is read
+        return self._rows[rows]
+
+    def _window_logits(self, text: str) -> tuple[list[list[str]], Array]:
+        """Give the sentences and, for each and then the whole, the logits."""
+        split = sentences(text)
+        sums = np.array([self._units((*words, *pairs(words))).sum(axis=0) for words in split])
+        sizes = np.array([len(words) for words in split], dtype=np.float32)
+        return split, self._logits(np.vstack([sums, sums.sum(axis=0, keepdims=True)]), np.append(sizes, sizes.sum()))
+
+    def _logits(self, sums: Array, sizes: Array) -> Array:
+        return np.asarray(sums / np.sqrt(np.maximum(sizes, 1))[:, None] + self._bias, dtype=np.float32)
+
+    def logits(self, comments: Sequence[Folded]) -> Array:
+        """Give the uncalibrated logits of each comment's worst window, shape (n_comments, n_outputs)."""
+        if len(self._row_of) > _KEPT_WORDS:
+            self._row_of.clear()
+        rows: list[int] = []
+        sentence_starts: list[int] = []
+        sizes: list[int] = []
+        comment_starts: list[int] = []
+        row = self._row
+        for comment in comments:
+            comment_starts.append(len(sizes))
+            for words in sentences(comment.skeleton.text):
+                sentence_starts.append(len(rows))
+                sizes.append(len(words))
+                rows.extend(map(row, words))
+                rows.extend(map(row, pairs(words)))
+        if not comments:
+            return np.zeros((0, len(OUTPUTS)), dtype=np.float32)
+        sums = np.add.reduceat(self._rows[rows], sentence_starts, axis=0)
+        counts = np.array(sizes, dtype=np.float32)
+        by_sentence = np.maximum.reduceat(self._logits(sums, counts), comment_starts, axis=0)
+        by_comment = self._logits(
+            np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(counts, comment_starts)
+        )
+        return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
+
+    def score(self, comments: Sequence[Folded]) -> Array:
+        """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
+        logits = self.logits(comments) * self._calibration[:, 0] + self._calibration[:, 1]
+        return probabilities(logits)
+
+    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
+        """Give the half-open spans of the original that carried one output's score.
+
+        They are the words that add most in the worst sentence, until they make up seven tenths of all
+        that raises the logit; neighbours are joined.
+        """
+        column = OUTPUTS.index(output)
+        view = comment.skeleton
+        split, logits = self._window_logits(view.text)
+        worst = int(np.argmax(logits[:-1, column]))
+        places = [match.span() for match in _WORD.finditer(view.text)]
+        first = sum(map(len, split[:worst]))
+        words = split[worst]
+        if not words:
+            return ()
+        alone = self._units(words)[:, column]
+        joint = self._units(pairs(words))[:, column]
+        weight = alone + (joint[:-1] + joint[1:]) / 2
+        order = np.argsort(-weight, kind="stable")
+        rising = float(weight[weight > 0].sum())
+        chosen: list[int] = []
+        reached = 0.0
+        for place in order[:_EVIDENCE_WORDS]:
+            if chosen and (weight[place] <= 0 or reached >= _EVIDENCE_SHARE * rising):
+                break
+            chosen.append(int(place))
+            reached += float(weight[place])
+        spans: list[tuple[int, int]] = []
+        previous = -2
+        for place in sorted(chosen):
+            start, end = view.original(*places[first + place])
+            if place == previous + 1:
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((start, end))
+            previous = place
+        return tuple(spans)

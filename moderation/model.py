@@ -1,0 +1,123 @@
+"""A model folder: the stages' files and the manifest that they are checked against."""
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from moderation.classifier import OUTPUTS, Array
+from moderation.encoder import EncoderClassifier, Network, Tokeniser
+from moderation.errors import ModelError
+from moderation.linear import LinearClassifier
+from moderation.paths import MODELS
+
+FORMAT = 2
+LINEAR, NETWORK, TOKENISER, STACKING = "linear.npz", "encoder.onnx", "tokenizer.json", "encoder.npz"
+"""Files of a model: the last three only where it has an encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The stages of one model; ``encoder`` is None where it was trained without."""
+
+    linear: LinearClassifier
+    encoder: EncoderClassifier | None
+
+    @property
+    def version(self) -> str:
+        """Name and version, as decisions carry it."""
+        return self.linear.version
+
+
+def default_model() -> Path:
+    """Give the folder of the model that ships with the package: the newest there.
+
+    Raises
+    ------
+    ModelError
+        When there is none.
+    """
+    folders = sorted((path.parent for path in MODELS.glob("*/manifest.json")), key=_natural)
+    if not folders:
+        raise ModelError(f"{MODELS}: holds no model; run `moderation train`")
+    return folders[-1]
+
+
+def _natural(folder: Path) -> tuple[int, str]:
+    name, _, version = folder.name.rpartition("-")
+    return int(version) if version.isdecimal() else -1, name
+
+
+def save_linear(folder: Path, weights: Array, bias: Array, calibration: Array) -> None:
+    """Write the linear stage's arrays, and a manifest of a model without an encoder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        folder / LINEAR, weights=weights.astype(np.float16), bias=bias.astype(np.float32), calibration=calibration
+    )
+    write_manifest(folder, (LINEAR,))
+
+
+def write_manifest(folder: Path, files: tuple[str, ...]) -> None:
+    """Write the digests that `load` checks; the folder's name is the model's version."""
+    manifest = {
+        "format": FORMAT,
+        "version": folder.name,
+        "outputs": list(OUTPUTS),
+        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def load(folder: Path) -> Model:
+    """Load a model; only arrays, a network graph and a word list are read, and no code from the files is run.
+
+    Raises
+    ------
+    ModelError
+        When a file is missing, differs from its digest in the manifest, or has another format.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest["format"] != FORMAT or manifest["outputs"] != list(OUTPUTS):
+            raise ModelError(f"{folder}: format {manifest['format']} is not {FORMAT}; train the model again")
+        raw = {name: _checked(folder / name, digest) for name, digest in manifest["files"].items()}
+        arrays = _arrays(raw[LINEAR], ("weights", "bias", "calibration"))
+        _check_shapes(*arrays)
+        linear = LinearClassifier(manifest["version"], *arrays)
+        if NETWORK not in raw:
+            return Model(linear, None)
+        (stacking,) = _arrays(raw[STACKING], ("stacking",))
+        if stacking.shape != (len(OUTPUTS), 3):
+            raise ValueError(f"{STACKING} of shape {stacking.shape}")
+        return Model(linear, EncoderClassifier(linear, Network(raw[NETWORK]), Tokeniser(raw[TOKENISER]), stacking))
+    except FileNotFoundError as error:
+        raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
+    except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
+        raise ModelError(f"{folder}: not a model ({error}); name a folder that `moderation train` wrote") from error
+
+
+def _checked(file: Path, digest: str) -> bytes:
+    raw = file.read_bytes()
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise ModelError(f"{file}: altered since it was trained; restore it or train again")
+    return raw
+
+
+def _arrays(raw: bytes, names: tuple[str, ...]) -> list[Array]:
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+        found = [arrays[name] for name in names]
+    if not all(np.isfinite(array).all() for array in found):
+        raise ValueError("weights that are no numbers")
+    return [array if array.dtype == np.float16 else array.astype(np.float32) for array in found]
+
+
+def _check_shapes(weights: Array, bias: Array, calibration: Array) -> None:
+    rows, outputs = weights.shape
+    if outputs != len(OUTPUTS) or rows & (rows - 1) or bias.shape != (outputs,) or calibration.shape != (outputs, 2):
+        raise ValueError(f"arrays of shapes {weights.shape}, {bias.shape}, {calibration.shape}")
