@@ -1,19 +1,25 @@
 """The figures of a model and its card, written from measurements alone."""
 
 import json
+import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moderation import datasets
+from moderation import datasets, evasion, fairness
 from moderation.decision import Decision, Verdict
+from moderation.encoder import EncoderClassifier
 from moderation.evaluation import (
     by_guideline,
     evaluation_sets,
+    evidence_f1,
     is_benign_news,
+    jigsaw_auc,
     news_half,
+    promotion_f1,
+    promotion_sets,
     quality,
     review,
     threshold_for,
@@ -22,6 +28,11 @@ from moderation.moderator import Moderator
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
 
+ATTACKED = 1000
+"""Comments to reject, and benign ones, that the attack suite disguises."""
+LEAST_SHARE = 0.7
+"""Share of right verdicts under which a function of the suites counts as weak."""
+SHOWN_FAILURES = 12
 TARGET_FALSE_REJECTION = 0.01
 """Share of benign news comments that the shipped operating point may reject."""
 
@@ -71,55 +82,104 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
 
     sets = evaluation_sets(data)
     qualities = []
+    judged: list[tuple[datasets.Labelled, Decision]] = []
     tested: list[tuple[datasets.Labelled, Decision]] = []
+    jigsaw: dict[str, float] = {}
     for name, rows in sets.items():
         decisions = decide(rows)
         qualities.append(asdict(quality(name, [row.labels["reject"] or 0 for row in rows], decisions)))
+        judged.extend(zip(rows, decisions, strict=True))
         if name.endswith("(test fold)"):
             tested.extend(zip(rows, decisions, strict=True))
+        if name == "jigsaw-subsets (test fold)":
+            jigsaw = dict(jigsaw_auc(rows, decisions))
+    news, stages = _news(data, decide)
+    suites, missed = _suites(decide)
     return {
         "policy": moderator.policy.identity,
         "model": moderator.classifier.version,
         "thresholds": dict(moderator.policy.thresholds),
+        "band": moderator.policy.band,
         "sets": qualities,
         "guidelines": by_guideline([row for row, _ in tested], [decision for _, decision in tested]),
-        "news": _news(data, decide),
-        "suites": _suites(decide),
+        "jigsaw": jigsaw,
+        "news": news,
+        "stages": stages,
+        "promotion": {
+            name: {"rows": len(rows), "f1": promotion_f1(rows, decide(rows))}
+            for name, rows in promotion_sets(data).items()
+        },
+        "evidence": _evidence(moderator, data),
+        "fairness": fairness.figures(
+            fairness.bias([row for row, _ in judged], [decision for _, decision in judged]),
+            fairness.counterfactual(moderator),
+        ),
+        "evasion": _evasion(moderator, judged, data),
+        "suites": suites,
+        "missed": missed,
     }
 
 
-def _news(data: Path, decide: Callable[[Sequence[datasets.Labelled]], list[Decision]]) -> dict[str, Any]:
-    """Give the rates on news comments, and the threshold that one half of them would choose."""
+def _evidence(moderator: Moderator, data: Path) -> dict[str, Any] | None:
+    if not isinstance(moderator.encoder, EncoderClassifier):
+        return None
+    rows, f1 = evidence_f1(moderator.encoder, moderator.policy, data)
+    return {"rows": rows, "f1": f1}
+
+
+def _evasion(moderator: Moderator, judged: Sequence[tuple[datasets.Labelled, Decision]], data: Path) -> dict[str, Any]:
+    """Attack a sample of the comments to reject, a part from each set, and benign news that chose nothing."""
+    chance = random.Random(0)
+    to_reject = [row.text for row, _ in judged if row.labels["reject"] == 1]
+    benign = [row.text for row in news_half(data, "judge") if is_benign_news(row)]
+    rejected = chance.sample(to_reject, min(ATTACKED, len(to_reject)))
+    return evasion.measure(moderator, rejected, chance.sample(benign, min(ATTACKED, len(benign)))).to_dict()
+
+
+def _news(
+    data: Path, decide: Callable[[Sequence[datasets.Labelled]], list[Decision]]
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Give the rates on news comments with the threshold that one half would choose, and what decided."""
     judged = news_half(data, "judge")
     decisions = decide(judged)
     benign = [d for row, d in zip(judged, decisions, strict=True) if is_benign_news(row)]
     toxic = [d for row, d in zip(judged, decisions, strict=True) if row.labels["reject"] == 1]
     choosing = decide([row for row in news_half(data, "choose") if is_benign_news(row)])
-    return {
+    figures = {
         "benign_rows": len(benign),
         "benign_rejected": sum(d.verdict is Verdict.REJECT for d in benign),
         "benign_rejected_by_rule": sum(d.decided_by == "rule" for d in benign),
+        "benign_rejected_as_promotion": sum("promotion" in d.guidelines for d in benign),
         "toxic_rows": len(toxic),
         "toxic_rejected": sum(d.verdict is Verdict.REJECT for d in toxic),
         "threshold_chosen": threshold_for(choosing, TARGET_FALSE_REJECTION),
         "choosing_rejected_by_rule": sum(d.decided_by == "rule" for d in choosing),
         "choosing_rows": len(choosing),
     }
+    return figures, dict(Counter(decision.decided_by for decision in decisions))
 
 
-def _suites(decide: Callable[[Sequence[datasets.Labelled]], list[Decision]]) -> dict[str, Any]:
-    """Give the share of right verdicts for each function of the suites written for this project."""
+def _suites(
+    decide: Callable[[Sequence[datasets.Labelled]], list[Decision]],
+) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Give the share of right verdicts for each function of our own suites, and a wrong one of the weakest."""
     folder = DATA / "suites"
     if not folder.is_dir():
-        return {}
+        return {}, []
     rows = datasets.own(folder)
     right: Counter[str] = Counter()
     total: Counter[str] = Counter()
+    wrong: dict[str, dict[str, str]] = {}
     for row, decision in zip(rows, decide(rows), strict=True):
         name = f"{row.source.partition(':')[2]}/{row.function}"
         total[name] += 1
-        right[name] += (decision.verdict is Verdict.REJECT) == bool(row.labels["reject"])
-    return {name: {"right": right[name], "cases": total[name]} for name in total}
+        agrees = (decision.verdict is Verdict.REJECT) == bool(row.labels["reject"])
+        right[name] += agrees
+        if not agrees:
+            wrong.setdefault(name, {"function": name, "verdict": decision.verdict.value, "comment": row.text})
+    share = {name: {"right": right[name], "cases": total[name]} for name in total}
+    weakest = sorted(wrong, key=lambda name: (right[name] / total[name], name))[:SHOWN_FAILURES]
+    return share, [wrong[name] for name in weakest]
 
 
 def _figure(value: Any) -> str:
@@ -155,17 +215,40 @@ def table(figures: Mapping[str, Any]) -> str:
         f"({_share(news['toxic_rejected'], news['toxic_rows'])}).",
         f"Threshold at which the other half would lose {TARGET_FALSE_REJECTION:.0%} of its benign comments: "
         f"{news['threshold_chosen']:.3f}.",
+        f"Rejected as promotion: {news['benign_rejected_as_promotion']} of {news['benign_rows']} benign news comments "
+        f"({_share(news['benign_rejected_as_promotion'], news['benign_rows'])}). "
+        + "".join(
+            f"{name} (held out): F1 {entry['f1']:.3f} on {entry['rows']} comments. "
+            for name, entry in figures["promotion"].items()
+        ),
+        "Decided on these news comments: "
+        + ", ".join(f"{count} by {name}" for name, count in figures["stages"].items())
+        + ".",
     ]
+    if jigsaw := figures["jigsaw"]:
+        lines += ["", "Jigsaw's labels, test fold, AUC: " + ", ".join(f"{k} {v:.4f}" for k, v in jigsaw.items()) + "."]
+    if found := figures["evidence"]:
+        lines += [
+            "",
+            f"Evidence against annotators' toxic spans, {found['rows']} news comments of the test fold: "
+            f"character F1 {found['f1']:.3f}.",
+        ]
+    lines += ["", "### Fairness", fairness.table(figures["fairness"])]
+    lines += ["", "### Evasion", evasion.table(figures["evasion"])]
     if suites := figures["suites"]:
         right = sum(entry["right"] for entry in suites.values())
         total = sum(entry["cases"] for entry in suites.values())
-        lines += ["", f"Suites of our own: {right} of {total} verdicts right ({right / total:.1%})."]
-        lines.append(
-            _markdown(
-                ["function", "right", "cases"],
-                [[name, str(entry["right"]), str(entry["cases"])] for name, entry in suites.items()],
-            )
-        )
+        below = [name for name, entry in suites.items() if entry["right"] / entry["cases"] < LEAST_SHARE]
+        lines += [
+            "",
+            "### Function by function",
+            f"Suites of our own: {right} of {total} verdicts right ({right / total:.1%}); of {len(suites)} functions "
+            f"{len(below)} are under {LEAST_SHARE:.0%}. The weakest first:",
+            "",
+        ]
+        order = sorted(suites.items(), key=lambda item: item[1]["right"] / item[1]["cases"])
+        rows = [[name, str(entry["right"]), str(entry["cases"])] for name, entry in order]
+        lines.append(_markdown(["function", "right", "cases"], rows))
     return "\n".join(lines)
 
 
@@ -175,16 +258,22 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
     sources = datasets.sources().values()
     trained = [[s.name, s.licence, s.url, str(s.weight)] for s in sources if s.use == "train"]
     unused = ", ".join(s.name for s in sources if s.use in ("held-out", "news"))
+    encoder = f"""
+Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights)
+reads the comments whose linear score lies in the policy's band, here {figures["band"]}. Its logit and the linear
+stage's are stacked into one calibrated probability for each output. A second head, trained on the spans that
+annotators of news comments marked, gives the evidence and takes part in the decision.
+"""
+    missed = [[entry["function"], entry["verdict"], _cell(entry["comment"])] for entry in figures["missed"]]
     card = f"""# Model card: {version}
 
-Written by `moderation train`; every figure below is measured by it and repeated by
-`moderation evaluate`.
+Written by `moderation evaluate --card` (and `train`): every figure below is measured by it.
 
 ## What it is
 A linear model over hashed words, letter pieces and word pairs with naive-Bayes weights: one calibrated
 probability for each guideline ({", ".join(GUIDELINES)}) and one that any is broken. Each sentence is scored
 alone as well as the whole comment, and the worst counts. English only.
-
+{encoder if figures["evidence"] else ""}
 ## Intended use and limits
 It scores what the rules of a policy leave open; alone it is not a moderator. It judges words and not facts: it
 sees neither the article nor the conversation, misses veiled threats and irony, and its labels come from raters who
@@ -198,7 +287,21 @@ and the sentences in `data/training`, written for this project (weight 8). Never
 Near-duplicates of held-out and test rows are left out. Sources with unclear or non-commercial licences took no part
 in fitting or calibration; half of the news comments chose the thresholds.
 
+## Cost
+Measured by `tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py`, see the README: on one core the linear
+stage alone takes under half a millisecond a comment, the encoder some ten. Fine-tuning takes about forty minutes of
+two cores; no graphics processor is needed for anything.
+
 ## Measured
 {table(figures)}
+
+## Known failures
+Sentences of our own suites, one from each of the weakest functions:
+
+{_markdown(["function", "verdict", "comment"], missed)}
 """
     (folder / "CARD.md").write_text(card, encoding="utf-8")
+
+
+def _cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|")

@@ -174,6 +174,19 @@ def rationales(folder: Path) -> dict[str, tuple[tuple[int, int], ...]]:
     return found
 
 
+def span_f1(found: Sequence[tuple[int, int]], marked: Sequence[tuple[int, int]]) -> float:
+    """Give the F1 of the characters in two sets of half-open spans, 0 to 1; two empty sets agree.
+
+    Source: Da San Martino et al., "Fine-Grained Analysis of Propaganda in News Articles", EMNLP 2019, as the
+    toxic-spans task uses it.
+    """
+    ours = {place for start, end in found for place in range(start, end)}
+    theirs = {place for start, end in marked for place in range(start, end)}
+    if not ours or not theirs:
+        return float(ours == theirs)
+    return 2 * len(ours & theirs) / (len(ours) + len(theirs))
+
+
 def _unescaped(text: str) -> str:
     """Undo the escapes in which one source's texts come."""
     return text.strip('"').replace("\\\\", "\\").replace("\\n", "\n").replace("\\xa0", " ").replace("\\'", "'")

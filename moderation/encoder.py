@@ -22,8 +22,6 @@ STRIDE_TOKENS = 100
 """How far one window of a longer comment lies behind the one before."""
 MAX_WINDOWS = 40
 """Windows of a very long comment that are read, spread evenly over it."""
-EVIDENCE_LOGIT = 0.0
-"""A token's logit from which it counts as evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +112,17 @@ class EncoderClassifier:
     stacking
         Shape (n_outputs, 3): weights of the encoder's and the linear stage's logit, and offset, that make
         the logit of a probability.
+    bar
+        Logit from which a word counts as evidence.
     """
 
     stage = "encoder"
 
-    def __init__(self, linear: LinearClassifier, network: Network, tokeniser: Tokeniser, stacking: Array) -> None:
+    def __init__(
+        self, linear: LinearClassifier, network: Network, tokeniser: Tokeniser, stacking: Array, bar: float
+    ) -> None:
         self.version = linear.version
+        self.bar = bar
         self._linear = linear
         self._network = network
         self._tokeniser = tokeniser
@@ -144,23 +147,34 @@ class EncoderClassifier:
         They are those that annotators would mark, whatever the output; if no word reaches the bar, the one
         that comes nearest.
         """
-        view = comment.skeleton
+        words = self.word_logits(comment)
+        if not words:
+            return ()
+        return joined(comment, words, self.bar) or joined(comment, words, max(logit for _, logit in words))
+
+    def word_logits(self, comment: Folded) -> list[tuple[tuple[int, int], float]]:
+        """Give each word's half-open span in the skeleton and its logit of being marked."""
+        text = comment.skeleton.text
         pieces: dict[tuple[int, int], float] = {}
-        for window in self._tokeniser.windows(view.text):
+        for window in self._tokeniser.windows(text):
             for span, logit in zip(window.spans, self._network.run(window)[1].tolist(), strict=True):
                 if span[0] < span[1]:
                     pieces[span] = max(logit, pieces.get(span, -np.inf))
-        words = _words(view.text, pieces)
-        if not words:
-            return ()
-        chosen = [span for span, logit in words if logit >= EVIDENCE_LOGIT]
-        spans: list[tuple[int, int]] = []
-        for start, end in chosen or [max(words, key=lambda word: word[1])[0]]:
-            if spans and not view.text[spans[-1][1] : start].strip():
-                spans[-1] = (spans[-1][0], end)
-            else:
-                spans.append((start, end))
-        return tuple(view.original(start, end) for start, end in spans)
+        return _words(text, pieces)
+
+
+def joined(comment: Folded, words: Sequence[tuple[tuple[int, int], float]], bar: float) -> tuple[tuple[int, int], ...]:
+    """Give the half-open spans of the original of the words whose logit reaches the bar; neighbours are joined."""
+    view = comment.skeleton
+    spans: list[tuple[int, int]] = []
+    for (start, end), logit in words:
+        if logit < bar:
+            continue
+        if spans and not view.text[spans[-1][1] : start].strip():
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return tuple(view.original(start, end) for start, end in spans)
 
 
 def _words(text: str, pieces: dict[tuple[int, int], float]) -> list[tuple[tuple[int, int], float]]:

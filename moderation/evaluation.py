@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from moderation import datasets
 from moderation.comment import Comment
-from moderation.datasets import Labelled
+from moderation.datasets import Labelled, span_f1
 from moderation.decision import Decision, Verdict
+from moderation.encoder import EncoderClassifier, joined
 from moderation.moderator import Moderator
-from moderation.policy import GUIDELINES
+from moderation.normalise import fold
+from moderation.policy import GUIDELINES, Policy
 
 Floats = npt.NDArray[np.float64]
 _BINS = 15
@@ -107,7 +109,7 @@ def evaluation_sets(folder: Path) -> dict[str, list[Labelled]]:
     uses = {name: source.use for name, source in datasets.sources().items()}
     found: dict[str, list[Labelled]] = {}
     for row, name in zip(rows, names, strict=True):
-        if row.labels["reject"] is None:
+        if row.labels["reject"] is None or row.held_out:
             continue
         use = uses[row.source]
         if use == "held-out":
@@ -158,6 +160,76 @@ def by_guideline(rows: Sequence[Labelled], decisions: Sequence[Decision]) -> Map
         labels = [label for label, _ in said]
         found[guideline] = float(roc_auc_score(labels, [s for _, s in said])) if len(set(labels)) == 2 else None
     return found
+
+
+JIGSAW = {
+    "toxic": ("any",),
+    "severe_toxic": ("any", "profanity"),
+    "obscene": ("profanity", "vulgarity"),
+    "threat": ("threat",),
+    "insult": ("personal_attack",),
+    "identity_hate": ("abuse",),
+}
+"""The labels of the Jigsaw 2018 challenge, and the scores whose mean log-odds stand for each."""
+
+
+def jigsaw_auc(rows: Sequence[Labelled], decisions: Sequence[Decision]) -> Mapping[str, float]:
+    """Give the AUC for each of Jigsaw's six labels on the rows that have all six, and their ``mean``.
+
+    Parameters
+    ----------
+    rows
+        Of jigsaw-subsets; their note is six digits, in the order of `JIGSAW`.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    six = [(row.note, decision) for row, decision in zip(rows, decisions, strict=True) if len(row.note) == 6]
+    found = {}
+    for place, (label, outputs) in enumerate(JIGSAW.items()):
+        scores = [np.mean([_log_odds(d.score if o == "any" else d.scores[o]) for o in outputs]) for _, d in six]
+        found[label] = float(roc_auc_score([int(note[place]) for note, _ in six], scores))
+    return found | {"mean": float(np.mean(list(found.values())))}
+
+
+def _log_odds(score: float) -> float:
+    kept = min(max(score, 1e-6), 1 - 1e-6)
+    return float(np.log(kept / (1 - kept)))
+
+
+def promotion_sets(folder: Path) -> dict[str, list[Labelled]]:
+    """Give the sets that measure promotion: each video's comments never trained on, labelled for promotion."""
+    found: dict[str, list[Labelled]] = {}
+    for row in datasets.public(folder, ("train",)):
+        if row.held_out and row.labels["promotion"] is not None:
+            found.setdefault(f"{row.source} {Path(row.note).stem}", []).append(row)
+    return found
+
+
+def promotion_f1(rows: Sequence[Labelled], decisions: Sequence[Decision]) -> float:
+    """Give the F1 of rejecting for promotion, 0 to 1."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score([row.labels["promotion"] for row in rows], ["promotion" in d.guidelines for d in decisions]))
+
+
+def evidence_f1(encoder: EncoderClassifier, policy: Policy, folder: Path) -> tuple[int, float]:
+    """Give how well the encoder's evidence agrees with what annotators marked in news comments of the test fold.
+
+    Returns
+    -------
+    tuple
+        How many comments (found toxic by at least half of their annotators), and the mean F1 of characters;
+        as in the toxic-spans task a comment without marks counts 1 where nothing is found, else 0.
+
+    Source: Pavlopoulos et al., "SemEval-2021 Task 5: Toxic Spans Detection".
+    """
+    rationales = datasets.rationales(folder)
+    rows = [row for row in evaluation_sets(folder)["civil-toxic-spans (test fold)"] if row.labels["reject"] == 1]
+    agreement = []
+    for row in rows:
+        comment = fold(row.text, policy.words)
+        agreement.append(span_f1(joined(comment, encoder.word_logits(comment), encoder.bar), rationales[row.text]))
+    return len(rows), float(np.mean(agreement))
 
 
 @dataclass(frozen=True, slots=True)

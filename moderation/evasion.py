@@ -1,7 +1,7 @@
 """How well the pipe withstands disguise: what each attack costs, and what gets through."""
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -170,20 +170,27 @@ def _some_words(text: str, sizes: Sequence[int], chance: random.Random) -> list[
     return sorted(chance.sample(words, min(len(words), chance.choice(sizes))))
 
 
-def table(evasion: Evasion) -> str:
-    """Draw the figures as Markdown; a star marks an attack that costs more than the targets allow."""
+def table(measured: Mapping[str, Any]) -> str:
+    """Draw the figures as Markdown; a star marks an attack that costs more than the targets allow.
+
+    Parameters
+    ----------
+    measured
+        As `Evasion.to_dict` gives them.
+    """
     lines = [
-        f"Of {evasion.to_reject} comments to reject {evasion.rejected} are rejected as written, of {evasion.benign} "
-        f"benign ones {evasion.benign_rejected}. Targets: recall falls at most {TARGET_FALL} points, false rejections "
-        f"rise at most {TARGET_RISE} points.",
+        f"Of {measured['to_reject']} comments to reject {measured['rejected']} are rejected as written, of "
+        f"{measured['benign']} benign ones {measured['benign_rejected']}. Targets: recall falls at most {TARGET_FALL} "
+        f"points, false rejections rise at most {TARGET_RISE} points.",
         "",
         "| attack | changed | still rejected | recall falls | false rej. rise | |",
         "| --- | --: | --: | --: | --: | --- |",
     ]
-    for attack in evasion.attacks:
-        held = "-" if attack.held is None else f"{attack.held:.1%}"
-        star = "" if attack.within_targets else "*"
+    for attack in measured["attacks"]:
+        held = "-" if attack["held"] is None else f"{attack['held']:.1%}"
+        star = "" if attack["within_targets"] else "*"
         lines.append(
-            f"| {attack.attack} | {attack.changed:.1%} | {held} | {attack.fall:.2f} | {attack.rise:+.2f} | {star} |"
+            f"| {attack['attack']} | {attack['changed']:.1%} | {held} | {attack['fall']:.2f} | {attack['rise']:+.2f} "
+            f"| {star} |"
         )
     return "\n".join(lines)

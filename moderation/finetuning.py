@@ -279,7 +279,8 @@ def fine_tune(
         _run(network, stage, samples.draw(stage, seed), work / f"{stage.name}.part.pt", report, seed)
         _write(network.state_dict(), done)
         (work / f"{stage.name}.part.pt").unlink(missing_ok=True)
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, report: Report, seed: int) -> None:

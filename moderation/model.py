@@ -92,10 +92,11 @@ def load(folder: Path) -> Model:
         linear = LinearClassifier(manifest["version"], *arrays)
         if NETWORK not in raw:
             return Model(linear, None)
-        (stacking,) = _arrays(raw[STACKING], ("stacking",))
-        if stacking.shape != (len(OUTPUTS), 3):
-            raise ValueError(f"{STACKING} of shape {stacking.shape}")
-        return Model(linear, EncoderClassifier(linear, Network(raw[NETWORK]), Tokeniser(raw[TOKENISER]), stacking))
+        stacking, bar = _arrays(raw[STACKING], ("stacking", "bar"))
+        if stacking.shape != (len(OUTPUTS), 3) or bar.shape != ():
+            raise ValueError(f"{STACKING} of shapes {stacking.shape}, {bar.shape}")
+        network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
+        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, float(bar)))
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from moderation import datasets
 from moderation.classifier import OUTPUTS
-from moderation.datasets import Labelled
-from moderation.encoder import EncoderClassifier, Network, Tokeniser
+from moderation.datasets import Labelled, span_f1
+from moderation.encoder import EncoderClassifier, Network, Tokeniser, joined
 from moderation.linear import LinearClassifier, features, pairs, sentences
 from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, Model, load, save_linear, write_manifest
 from moderation.normalise import fold
@@ -95,7 +95,25 @@ def train(folder: Path, policy: Policy, target: Path, report: Report, work: Path
         export(network, target / NETWORK)
         shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
         report(f"exported {target / NETWORK}; calibrating")
-        np.savez_compressed(target / STACKING, stacking=stack(linear, target, calibrate, policy))
+        encoder = EncoderClassifier(
+            linear,
+            Network((target / NETWORK).read_bytes()),
+            Tokeniser((target / TOKENISER).read_bytes()),
+            np.zeros((len(OUTPUTS), 3), dtype=np.float32),
+            0.0,
+        )
+        chosen = random.Random(0).sample(calibrate, min(STACKED_ROWS, len(calibrate)))
+        rationales = datasets.rationales(folder)
+        marked = [
+            (row.text, rationales[row.text])
+            for row in calibrate
+            if row.labels["reject"] == 1 and row.text in rationales
+        ]
+        np.savez_compressed(
+            target / STACKING,
+            stacking=stack(linear, encoder, chosen, policy),
+            bar=evidence_bar(encoder, marked, policy),
+        )
         write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING))
     report(f"wrote {target}")
     load.cache_clear()
@@ -130,18 +148,11 @@ def _train_linear(
     return load(target).linear
 
 
-def stack(linear: LinearClassifier, target: Path, rows: Sequence[Labelled], policy: Policy) -> Array:
+def stack(linear: LinearClassifier, encoder: EncoderClassifier, rows: Sequence[Labelled], policy: Policy) -> Array:
     """Give how the encoder's and the linear stage's logits add up, shape (n_outputs, 3).
 
     Source: Wolpert, "Stacked generalization", 1992.
     """
-    encoder = EncoderClassifier(
-        linear,
-        Network((target / NETWORK).read_bytes()),
-        Tokeniser((target / TOKENISER).read_bytes()),
-        np.zeros((len(OUTPUTS), 3), dtype=np.float32),
-    )
-    rows = random.Random(0).sample(rows, min(STACKED_ROWS, len(rows)))
     folded = [fold(row.text, policy.words) for row in rows]
     own, other = encoder.logits(folded), linear.logits(folded)
     weight = row_weights(rows)
@@ -152,6 +163,26 @@ def stack(linear: LinearClassifier, target: Path, rows: Sequence[Labelled], poli
         ],
         dtype=np.float32,
     )
+
+
+def evidence_bar(
+    encoder: EncoderClassifier, rows: Sequence[tuple[str, Sequence[tuple[int, int]]]], policy: Policy
+) -> float:
+    """Give the bar at which a word's evidence agrees best with what annotators marked.
+
+    Parameters
+    ----------
+    rows
+        Texts and the half-open spans marked in them.
+    """
+    folded = [fold(text, policy.words) for text, _ in rows]
+    words = [encoder.word_logits(comment) for comment in folded]
+
+    def agreement(bar: float) -> float:
+        found = [joined(comment, scored, bar) for comment, scored in zip(folded, words, strict=True)]
+        return float(np.mean([span_f1(spans, marks) for spans, (_, marks) in zip(found, rows, strict=True)]))
+
+    return max((step / 4 for step in range(-12, 9)), key=agreement)
 
 
 class Design:

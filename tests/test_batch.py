@@ -6,64 +6,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import Fake
 
-from moderation import Moderator, RecordError, load_policy
+from moderation import Moderator, Policy, RecordError
 from moderation.batch import CHUNK_ROWS, review_file, review_rows
-from moderation.classifier import OUTPUTS
 from moderation.normalise import Folded
 from moderation.records import Columns, Record, read
 
-POLICY = """
-[policy]
-name = "toy"
-version = "1"
-[thresholds]
-unflagged = 0.5
-referred = 0.3
-[[guideline]]
-id = "threat"
-title = "No threats"
-text = "Threats are not tolerated."
-[[guideline]]
-id = "personal_attack"
-title = "No attacks"
-text = "Personal attacks are not tolerated."
-[[rule]]
-id = "threat.kill"
-guideline = "threat"
-effect = "reject"
-statement = "States an intent to kill."
-reason = "It threatens someone."
-known_problems = "none"
-fires_on = ["i will kill you"]
-violates = ["i will kill you", "I will kill you", "So I will kill you"]
-allowed = ["hello", "this queue will kill me"]
-"""
-
-
-class Fake:
-    """Finds an attack where it reads «clown», and breaks where it reads «explode»."""
-
-    version = "fake-1"
+class Explodes(Fake):
+    """Breaks where it reads «explode»."""
 
     def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
         if any("explode" in comment.plain.text for comment in comments):
             raise ZeroDivisionError("as a bug would")
-        scores = np.zeros((len(comments), len(OUTPUTS)), np.float32)
-        for row, comment in zip(scores, comments, strict=True):
-            row[[0, OUTPUTS.index("personal_attack")]] = 0.75 if "clown" in comment.plain.text else 0.125
-        return scores
-
-    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
-        start = comment.plain.text.index("clown")
-        return ((start, start + 5),)
+        return super().score(comments)
 
 
-@pytest.fixture
-def moderator(tmp_path: Path) -> Moderator:
-    file = tmp_path / "toy.toml"
-    file.write_text(POLICY)
-    return Moderator(load_policy(file), Fake())
+@pytest.fixture(scope="module")
+def moderator(toy_policy: Policy) -> Moderator:
+    return Moderator(toy_policy, Explodes({"clown": 0.75}))
 
 
 def errors_of(target: Path) -> Path:
@@ -77,7 +38,7 @@ def table(file: Path) -> list[dict[str, str]]:
 
 def test_counts_order_and_columns(tmp_path: Path, moderator: Moderator) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
-    source.write_text("id,text,n\na,hello,1\nb,I will kill you clown,2\nc,you clown,3\nd,fine,4\n")
+    source.write_text("id,text,n\na,hello,1\nb,I will kill you clown,2\nc,a clown,3\nd,fine,4\n")
     summary = review_file(moderator, source, target)
     assert (summary.approved, summary.rejected, summary.unreadable, summary.rows) == (2, 2, 0, 4)
     assert summary.guidelines == {"threat": 1, "personal_attack": 2}
@@ -91,7 +52,7 @@ def test_counts_order_and_columns(tmp_path: Path, moderator: Moderator) -> None:
     ]
     assert json.loads(rows[1]["guidelines"]) == ["threat", "personal_attack"]
     assert json.loads(rows[2]["findings"])[0]["excerpt"] == "clown"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv", "toy.toml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
 def test_a_file_holds_the_same_decisions_as_one_by_one(tmp_path: Path, moderator: Moderator) -> None:
@@ -225,7 +186,7 @@ def test_a_target_that_cannot_be_written_is_named_in_one_line(
 def test_a_source_that_is_not_there_leaves_nothing_behind(tmp_path: Path, moderator: Moderator) -> None:
     with pytest.raises(RecordError, match=r"nowhere\.csv"):
         review_file(moderator, tmp_path / "nowhere.csv", tmp_path / "out.csv")
-    assert [path.name for path in tmp_path.iterdir()] == ["toy.toml"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_may_be_reviewed_onto_itself(tmp_path: Path, moderator: Moderator) -> None:

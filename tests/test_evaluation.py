@@ -1,20 +1,18 @@
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import Fake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import Moderator, load_policy
+from moderation import Moderator, Policy
 from moderation.card import measure, table, write_card
-from moderation.classifier import OUTPUTS
 from moderation.datasets import Labelled
 from moderation.decision import Decision, Verdict
 from moderation.evaluation import (
@@ -29,7 +27,6 @@ from moderation.evaluation import (
     threshold_for,
 )
 from moderation.finding import Effect, Finding
-from moderation.normalise import Folded
 from moderation.policy import GUIDELINES
 
 UNSAID: dict[str, int | None] = dict.fromkeys(("reject", *GUIDELINES))
@@ -186,58 +183,13 @@ def test_by_guideline_looks_at_rows_that_are_labelled_for_it() -> None:
     }
 
 
-POLICY = """
-[policy]
-name = "toy"
-version = "1"
-[thresholds]
-unflagged = 0.5
-referred = 0.3
-[[rule]]
-id = "threat.kill"
-guideline = "threat"
-effect = "reject"
-statement = "States an intent to kill."
-reason = "It threatens someone."
-known_problems = "none"
-fires_on = ["i will kill you"]
-violates = ["i will kill you", "I will kill you", "So I will kill you"]
-allowed = ["hello", "this queue will kill me"]
-[[rule]]
-id = "threat.never"
-guideline = "threat"
-effect = "refer"
-statement = "Fires on nothing here."
-reason = "None."
-known_problems = "none"
-fires_on = ["xyzzy"]
-violates = ["xyzzy", "XYZZY", "a xyzzy"]
-allowed = ["hello", "you"]
-""" + "".join(f'[[guideline]]\nid = "{name}"\ntitle = "T"\ntext = "No {name}."\n' for name in GUIDELINES)
-
-
-class Fake:
-    """Finds everything in «clown»."""
-
-    version = "fake-1"
-
-    def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
-        found = [[0.75 if "clown" in comment.plain.text else 0.125] * len(OUTPUTS) for comment in comments]
-        return np.array(found, np.float32).reshape(-1, len(OUTPUTS))
-
-    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
-        return ()
-
-
-@pytest.fixture
-def moderator(tmp_path: Path) -> Moderator:
-    file = tmp_path / "toy.toml"
-    file.write_text(POLICY)
-    return Moderator(load_policy(file), Fake())
+@pytest.fixture(scope="module")
+def moderator(toy_policy: Policy) -> Moderator:
+    return Moderator(toy_policy, Fake({"clown": 0.75}))
 
 
 def test_rule_quality_counts_each_comment_once(moderator: Moderator) -> None:
-    texts = ["I will kill you, I will kill you", "I will kill you", "I will kill you", "clown"]
+    texts = ["I will kill them, I will kill them", "I will kill them", "I will kill them", "clown"]
     rows = [Labelled(text, "s", UNSAID | {"reject": label}) for text, label in zip(texts, [1, 0, 1, 1], strict=True)]
     told: list[int] = []
     decisions = review(moderator, rows, told.append)
@@ -245,7 +197,7 @@ def test_rule_quality_counts_each_comment_once(moderator: Moderator) -> None:
     assert sum(told) == 4
     kill, never = rule_quality(moderator, rows, decisions)
     assert (kill.rule, kill.fired, kill.right, kill.precision) == ("threat.kill", 3, 2, pytest.approx(2 / 3))
-    assert (never.rule, never.fired, never.precision) == ("threat.never", 0, None)
+    assert (never.rule, never.fired, never.precision) == ("personal_attack.you", 0, None)
 
 
 def test_review_keeps_the_order_over_more_than_a_chunk(moderator: Moderator) -> None:

@@ -306,7 +306,7 @@ def test_measure_reports_every_text() -> None:
 def test_nothing_to_measure() -> None:
     empty = measure(Fake(), [], [])
     assert all((a.held, a.fall, a.rise, a.changed) == (None, 0.0, 0.0, 0.0) for a in empty.attacks)
-    assert "| - |" in table(empty)
+    assert "| - |" in table(empty.to_dict())
 
 
 @pytest.mark.parametrize(
@@ -321,12 +321,12 @@ def test_nothing_to_measure() -> None:
 def test_targets_are_inclusive(fall: float, rise: float, within: bool) -> None:
     found = Resistance("spacing", 1.0, 0.97, fall, rise)
     assert found.within_targets is within
-    row = table(Evasion(100, 50, 100, 1, (found,), ())).splitlines()[-1]
+    row = table(Evasion(100, 50, 100, 1, (found,), ()).to_dict()).splitlines()[-1]
     assert row.endswith("| * |") is not within
 
 
 def test_table_and_figures(evasion: Evasion) -> None:
-    lines = table(evasion).splitlines()
+    lines = table(evasion.to_dict()).splitlines()
     assert lines[0].startswith("Of 4 comments to reject 3 are rejected as written, of 5 benign ones 1.")
     assert len(lines) == 4 + len(ATTACKS)
     assert "| spacing | 87.5% | 0.0% | 75.00 | -20.00 | * |" in lines

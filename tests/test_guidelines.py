@@ -1,13 +1,9 @@
 from collections import defaultdict
-from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import pytest
+from conftest import Fake
 
 from moderation import Effect, Moderator, load_policy
-from moderation.classifier import OUTPUTS
-from moderation.normalise import Folded
 from moderation.paths import DEFAULT_POLICY
 from moderation.policy import GUIDELINES, Guideline, Rule
 from moderation.rules import disagreeing_examples
@@ -16,21 +12,9 @@ POLICY = load_policy(DEFAULT_POLICY)
 RULES = pytest.mark.parametrize("rule", POLICY.rules, ids=lambda rule: rule.id)
 
 
-class Silent:
-    """Finds nothing, so that what is rejected is rejected by rule."""
-
-    version = "silent-1"
-
-    def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
-        return np.zeros((len(comments), len(OUTPUTS)), np.float32)
-
-    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
-        return ()
-
-
 @pytest.fixture(scope="module")
 def moderator() -> Moderator:
-    return Moderator(POLICY, Silent())
+    return Moderator(POLICY, Fake(other=0.0))  # what is rejected is rejected by rule
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +49,13 @@ def test_abuse_that_the_guideline_names_is_a_kind(kind: str) -> None:
 
 def test_thresholds_leave_room_for_both_verdicts() -> None:
     assert 0 < POLICY.thresholds["referred"] <= POLICY.thresholds["unflagged"] < 1
+
+
+def test_the_encoder_looks_at_what_the_thresholds_decide() -> None:
+    assert POLICY.band
+    low, high = POLICY.band
+    assert low < POLICY.thresholds["referred"]
+    assert POLICY.thresholds["unflagged"] <= high
 
 
 @RULES

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from moderation.moderator import default_model
+from moderation.model import default_model
 from moderation.paths import DATA, DEFAULT_POLICY
 from moderation.policy import load_policy
 

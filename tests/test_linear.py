@@ -1,26 +1,13 @@
-import hashlib
-import json
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moderation import ModelError, classifier
-from moderation.classifier import (
-    FORMAT,
-    OUTPUTS,
-    SENTENCE_WORDS,
-    LinearClassifier,
-    features,
-    load,
-    pairs,
-    save,
-    sentences,
-)
+from moderation import linear
+from moderation.classifier import OUTPUTS
+from moderation.linear import SENTENCE_WORDS, LinearClassifier, features, pairs, sentences
 from moderation.normalise import Folded, Words, fold
 
 N = len(OUTPUTS)
@@ -170,7 +157,7 @@ def test_clearing_the_cache_keeps_the_scores(texts: list[str]) -> None:
     expected = random_classifier(3).score(comments)
     model = random_classifier(3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier, "_KEPT_WORDS", 3)
+        patch.setattr(linear, "_KEPT_WORDS", 3)
         for _ in range(3):
             assert (model.score(comments) == expected).all()
             assert (np.vstack([model.score([comment]) for comment in comments]) == expected).all()
@@ -220,122 +207,3 @@ def test_evidence_lies_in_the_text(seed: int, text: str, output: str) -> None:
 def test_evidence_of_a_text_with_more_words_than_the_table_begins_with() -> None:
     text = " ".join(f"word{number}" for number in range(6000)) + " idiot"
     assert [text[start:end] for start, end in knowing("idiot").evidence(folded(text), "any")] == ["idiot"]
-
-
-# --------------------------------------------------------------------------- files
-
-
-def written(folder: Path, seed: int = 5) -> Path:
-    model = random_classifier(seed)
-    save(folder, f"random-{seed}", model._weights, model._bias, model._calibration)
-    return folder
-
-
-def with_manifest(**changes: object) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        file = folder / "manifest.json"
-        file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes), encoding="utf-8")
-
-    return change
-
-
-def with_arrays(content: bytes) -> Callable[[Path], None]:
-    """Replace the arrays and their digest, as someone would who made the file."""
-
-    def change(folder: Path) -> None:
-        (folder / "linear.npz").write_bytes(content)
-        with_manifest(files={"linear.npz": hashlib.sha256(content).hexdigest()})(folder)
-
-    return change
-
-
-def with_array(**arrays: object) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        good = {"weights": np.zeros((16, N)), "bias": np.zeros(N), "calibration": np.zeros((N, 2))}
-        np.savez(folder / "linear.npz", **(good | arrays))
-        with_arrays((folder / "linear.npz").read_bytes())(folder)
-
-    return change
-
-
-def flip_a_bit(folder: Path) -> None:
-    content = bytearray((folder / "linear.npz").read_bytes())
-    content[len(content) // 2] ^= 1
-    (folder / "linear.npz").write_bytes(content)
-
-
-class Runs:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.file,)
-
-
-def test_round_trip(tmp_path: Path) -> None:
-    model = random_classifier(5)
-    loaded = load(written(tmp_path / "model"))
-    comments = [folded(text) for text in ("You idiot.", "", "What a thoughtful article. Thanks!")]
-    assert (loaded.version, loaded.bits) == ("random-5", BITS)
-    assert (loaded.score(comments) == model.score(comments)).all()
-    assert loaded.evidence(comments[0], "any") == model.evidence(comments[0], "any")
-    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["outputs"] == list(OUTPUTS)
-    assert manifest["files"] == {
-        "linear.npz": hashlib.sha256((tmp_path / "model" / "linear.npz").read_bytes()).hexdigest()
-    }
-
-
-def test_save_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
-    first, second = written(tmp_path / "a"), written(tmp_path / "b")
-    for name in ("linear.npz", "manifest.json"):
-        assert (first / name).read_bytes() == (second / name).read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        (flip_a_bit, "linear.npz: altered since it was trained; restore it or train again"),
-        (lambda folder: (folder / "linear.npz").write_bytes(b""), "altered since"),
-        (lambda folder: (folder / "linear.npz").unlink(), "linear.npz: no such file; name a folder"),
-        (lambda folder: (folder / "manifest.json").unlink(), "manifest.json: no such file; name a folder"),
-        (lambda folder: (folder / "manifest.json").write_bytes(b"{"), "not a model"),
-        (lambda folder: (folder / "manifest.json").write_bytes(b"\xff"), "not a model"),
-        (lambda folder: (folder / "manifest.json").write_bytes(b"[]"), "not a model"),
-        (lambda folder: (folder / "manifest.json").write_bytes(b"{}"), "not a model"),
-        (with_manifest(format=FORMAT + 1), f"format {FORMAT + 1} is not {FORMAT}; train the model again"),
-        (with_manifest(outputs=["any"]), "train the model again"),
-        (with_manifest(outputs=[*OUTPUTS[:-2], OUTPUTS[-1], OUTPUTS[-2]]), "train the model again"),
-        (with_arrays(b"no arrays"), "not a model"),
-        (with_array(weights=np.array([{"a": 1}], dtype=object)), "not a model"),
-        # what `load` lets through or names by another error
-        pytest.param(with_manifest(files=["linear.npz"]), "not a model"),
-        pytest.param(with_manifest(files={}), ""),
-        pytest.param(with_array(weights=np.zeros((16, N - 1))), ""),
-        pytest.param(with_array(weights=np.zeros((15, N))), ""),
-        pytest.param(with_array(weights=np.full((16, N), np.nan)), ""),
-    ],
-)
-def test_model_that_cannot_be_used_is_refused(tmp_path: Path, change: Callable[[Path], object], problem: str) -> None:
-    folder = written(tmp_path / "model")
-    change(folder)
-    with pytest.raises(ModelError) as caught:
-        load(folder)
-    assert problem in str(caught.value)
-    assert str(folder) in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_loading_runs_nothing_from_the_file(tmp_path: Path) -> None:
-    trap = tmp_path / "ran"
-    folder = written(tmp_path / "model")
-    with_array(bias=np.array([Runs(trap)], dtype=object))(folder)
-    with pytest.raises(ModelError, match="allow_pickle=False"):
-        load(folder)
-    assert not trap.exists()
-    # The trap works: read carelessly, the file runs.
-    with np.load(folder / "linear.npz", allow_pickle=True) as arrays:
-        assert arrays["bias"] is not None
-    assert trap.exists()

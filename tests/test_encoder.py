@@ -1,0 +1,298 @@
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from moderation import ModelError
+from moderation.classifier import OUTPUTS
+from moderation.encoder import MAX_TOKENS, MAX_WINDOWS, STRIDE_TOKENS, EncoderClassifier, Network, Tokeniser, Tokens
+from moderation.linear import LinearClassifier, features
+from moderation.normalise import Folded, Words, fold
+
+N = len(OUTPUTS)
+SIZE = MAX_TOKENS - 2
+VOCABULARY = "[PAD] [UNK] [CLS] [SEP] word you an id ##iot clown ! , fine".split()
+ID = {piece: number for number, piece in enumerate(VOCABULARY)}
+
+
+def folded(text: str) -> Folded:
+    return fold(text, Words(()))
+
+
+@pytest.fixture(scope="module")
+def tokeniser() -> Tokeniser:
+    tokenizer = Tokenizer(WordPiece(ID, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = BertPreTokenizer()
+    tokenizer.add_special_tokens(["[PAD]", "[CLS]", "[SEP]"])
+    # What a file may ask for, and windows must not do.
+    tokenizer.enable_truncation(16)
+    tokenizer.enable_padding(length=64)
+    return Tokeniser(tokenizer.to_str().encode())
+
+
+# --------------------------------------------------------------------------- windows
+
+
+def test_windows_hold_pieces_between_marks_and_their_spans(tokeniser: Tokeniser) -> None:
+    (window,) = tokeniser.windows("an idiot!")
+    assert window.ids == tuple(ID[piece] for piece in ("[CLS]", "an", "id", "##iot", "!", "[SEP]"))
+    assert window.spans == ((0, 0), (0, 2), (3, 5), (5, 8), (8, 9), (0, 0))
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_there_is_at_least_one_window(tokeniser: Tokeniser, text: str) -> None:
+    assert tokeniser.windows(text) == [Tokens((ID["[CLS]"], ID["[SEP]"]), ((0, 0), (0, 0)))]
+
+
+@pytest.mark.parametrize(
+    ("count", "windows"),
+    [(1, 1), (SIZE - 1, 1), (SIZE, 1), (SIZE + 1, 2), (STRIDE_TOKENS + SIZE, 2), (STRIDE_TOKENS + SIZE + 1, 3)],
+)
+def test_windows_overlap_and_leave_nothing_out(tokeniser: Tokeniser, count: int, windows: int) -> None:
+    found = tokeniser.windows("word " * count)
+    assert len(found) == windows
+    words = [[span[0] // 5 for span in window.spans[1:-1]] for window in found]
+    assert sorted({word for window in words for word in window}) == list(range(count))
+    for before, after in pairwise(words):
+        assert before[STRIDE_TOKENS:] == after[: SIZE - STRIDE_TOKENS]
+    for window in found:
+        assert len(window.ids) == len(window.spans) <= MAX_TOKENS
+        assert (window.ids[0], window.ids[-1]) == (ID["[CLS]"], ID["[SEP]"])
+
+
+@pytest.mark.parametrize("more", [1, 50, 1000, 100_000])
+def test_a_very_long_text_is_read_in_so_many_windows_from_its_beginning_to_its_end(
+    tokeniser: Tokeniser, more: int
+) -> None:
+    whole = STRIDE_TOKENS * (MAX_WINDOWS - 1) + SIZE
+    assert len(tokeniser.windows("word " * whole)) == MAX_WINDOWS
+    found = tokeniser.windows("word " * (whole + more))
+    assert len(found) == MAX_WINDOWS
+    starts = [window.spans[1][0] // 5 for window in found]
+    assert starts[0] == 0
+    assert found[-1].spans[-2][1] == 5 * (whole + more) - 1
+    gaps = [after - before for before, after in pairwise(starts)]
+    assert STRIDE_TOKENS <= min(gaps)
+    assert max(gaps) - min(gaps) <= STRIDE_TOKENS  # spread evenly
+
+
+def test_marks_that_a_comment_holds_are_no_marks(tokeniser: Tokeniser) -> None:
+    (window,) = tokeniser.windows(folded("[CLS] you [SEP] [PAD]").skeleton.text)
+    assert {ID["[CLS]"], ID["[SEP]"], ID["[PAD]"]}.isdisjoint(window.ids[1:-1])
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"{}", b"\xff", b'{"model": 3}'])
+def test_what_is_no_tokeniser_is_named_in_one_line(raw: bytes) -> None:
+    with pytest.raises(ModelError, match=r"^not a tokeniser \(.*\); restore the model or train again$"):
+        Tokeniser(raw).windows("hello")
+
+
+# --------------------------------------------------------------------------- the network
+
+
+@pytest.mark.parametrize("raw", [b"", b"no network", b"\x08\x08"])
+def test_what_is_no_network_is_named_in_one_line(tokeniser: Tokeniser, raw: bytes) -> None:
+    with pytest.raises(ModelError) as caught:
+        Network(raw).run(tokeniser.windows("hello")[0])
+    assert str(caught.value).startswith("not a network (")
+    assert "\n" not in str(caught.value)
+
+
+def test_network_runs_an_exported_graph(tokeniser: Tokeniser) -> None:
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper
+
+    whole, real = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["ids", "mask"], ["kept"]),
+            helper.make_node("Cast", ["kept"], ["tokens"], to=real),
+            helper.make_node("ReduceMax", ["tokens"], ["most"], axes=[1], keepdims=1),
+            helper.make_node("Concat", ["most"] * N, ["logits"], axis=1),
+        ],
+        "toy",
+        [helper.make_tensor_value_info(name, whole, [1, "n"]) for name in ("ids", "mask")],
+        [
+            helper.make_tensor_value_info("logits", real, [1, N]),
+            helper.make_tensor_value_info("tokens", real, [1, "n"]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    (window,) = tokeniser.windows("you fine")
+    logits, tokens = Network(model.SerializeToString()).run(window)
+    assert logits.tolist() == [ID["fine"]] * N
+    assert tokens.tolist() == list(window.ids)
+
+
+# --------------------------------------------------------------------------- scores
+
+
+class FakeNetwork:
+    """Gives a logit to each piece, and to each output the highest of the pieces that speak for it."""
+
+    def __init__(self, marked: dict[str, float], outputs: dict[str, str] | None = None) -> None:
+        self.marked = marked
+        self.outputs = outputs or {}
+        self.windows: list[Tokens] = []
+
+    def run(self, window: Tokens) -> tuple[np.ndarray, np.ndarray]:
+        self.windows.append(window)
+        pieces = [VOCABULARY[number] for number in window.ids]
+        tokens = np.array([self.marked.get(piece, -4.0) for piece in pieces], np.float32)
+        speaking = [
+            [logit for piece, logit in zip(pieces, tokens.tolist(), strict=True) if self.outputs.get(piece) == output]
+            for output in OUTPUTS
+        ]
+        return np.array([max(found, default=-4.0) for found in speaking], np.float32), tokens
+
+
+def linear_knowing(word: str) -> LinearClassifier:
+    """Give a linear stage whose logit is 1, and 3 for a comment that is this word alone."""
+    weights = np.zeros((1 << 16, N), np.float16)
+    weights[features(word, 16)[0][0]] = 2
+    return LinearClassifier("toy-1", weights, np.ones(N, np.float32), np.ones((N, 2), np.float32))
+
+
+Make = Callable[..., tuple[EncoderClassifier, FakeNetwork]]
+
+
+@pytest.fixture(scope="module")
+def make(tokeniser: Tokeniser) -> Make:
+    def made(
+        marked: dict[str, float],
+        outputs: dict[str, str] | None = None,
+        stacking: Sequence[float] = (1, 0, 0),
+        bar: float = 0.0,
+    ) -> tuple[EncoderClassifier, FakeNetwork]:
+        network = FakeNetwork(marked, outputs)
+        weights = np.tile(np.array(stacking, np.float32), (N, 1))
+        return EncoderClassifier(linear_knowing("fine"), network, tokeniser, weights, bar), network  # type: ignore[arg-type]
+
+    return made
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + float(np.exp(-logit)))
+
+
+def test_version_is_the_models(make: Make) -> None:
+    encoder, _ = make({})
+    assert (encoder.version, encoder.stage) == ("toy-1", "encoder")
+
+
+def test_the_worst_window_counts_for_each_output(make: Make) -> None:
+    encoder, network = make({"clown": 2.0, "you": 1.0, "fine": 0.5}, {"clown": "abuse", "you": "threat", "fine": "abuse"})
+    text = "clown " + "word " * 300 + "you fine"
+    logits = encoder.logits([folded(text)])[0]
+    assert len(network.windows) == 3
+    expected = dict.fromkeys(OUTPUTS, -4.0) | {"abuse": 2.0, "threat": 1.0}
+    assert dict(zip(OUTPUTS, logits.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "linear"),
+    [("fine", -4.0, 3.0), ("clown", 2.0, 1.0), ("word", -4.0, 1.0), ("", -4.0, 1.0)],
+)
+@pytest.mark.parametrize("stacking", [(1, 0, 0), (0, 1, 0), (0.5, 0.25, -1.5), (-1, 2, 3)])
+def test_score_adds_up_by_hand(make: Make, text: str, own: float, linear: float, stacking: tuple[float, ...]) -> None:
+    encoder, _ = make({"clown": 2.0}, {"clown": "any"}, stacking)
+    score = encoder.score([folded(text)])[0, 0]
+    assert score == pytest.approx(sigmoid(stacking[0] * own + stacking[1] * linear + stacking[2]), abs=1e-6)
+
+
+def test_each_output_has_weights_of_its_own(tokeniser: Tokeniser) -> None:
+    stacking = np.zeros((N, 3), np.float32)
+    stacking[:, 2] = np.arange(N) / 4
+    encoder = EncoderClassifier(linear_knowing("fine"), FakeNetwork({}), tokeniser, stacking, 0.0)  # type: ignore[arg-type]
+    assert encoder.score([folded("hello")])[0] == pytest.approx([sigmoid(place / 4) for place in range(N)], abs=1e-6)
+
+
+def test_score_of_no_comments(make: Make) -> None:
+    encoder, network = make({})
+    scores = encoder.score([])
+    assert (scores.shape, scores.dtype, network.windows) == ((0, N), np.float32, [])
+
+
+WORD = st.sampled_from("you an idiot clown ! , fine word sh1t ünder باش 👍 idіot i<b>d</b>iot c\u200blown &amp; ﬁne".split(" "))
+TEXT = st.lists(WORD, max_size=12).map(" ".join)
+RELAXED = settings(deadline=None, max_examples=100)
+
+
+@RELAXED
+@given(texts=st.lists(TEXT, max_size=5), data=st.data())
+def test_alone_equals_batch(make: Make, texts: list[str], data: st.DataObject) -> None:
+    encoder, _ = make({"clown": 2.0, "##iot": 1.0}, {"clown": "any", "##iot": "any"}, (1, 0.5, 0))
+    comments = [folded(text) for text in texts]
+    alone = [encoder.score([comment])[0].tolist() for comment in comments]
+    assert encoder.score(comments).tolist() == alone
+    order = data.draw(st.permutations(range(len(comments))))
+    assert encoder.score([comments[place] for place in order]).tolist() == [alone[place] for place in order]
+
+
+# --------------------------------------------------------------------------- evidence
+
+
+@pytest.mark.parametrize(
+    ("text", "spans", "why"),
+    [
+        ("you are a clown", ["clown"], "the word"),
+        ("You are a CLOWN", ["CLOWN"], "as written"),
+        ("an idiot", ["idiot"], "a word counts as much as its highest piece"),
+        ("clown clown", ["clown clown"], "neighbours are joined"),
+        ("clown  \n clown", ["clown  \n clown"], "over white space of any length"),
+        ("clown idiot", ["clown idiot"], "whatever their pieces"),
+        ("clown, clown", ["clown", "clown"], "a comma between them says nothing"),
+        ("clown word clown", ["clown", "word", "clown"][::2], "others are not joined"),
+        ("an idiot!", ["idiot"], "a mark that touches it is no part of it"),
+        ("an i<b>d</b>iot here", ["i<b>d</b>iot"], "tags within it"),
+        ("an id\u200biot here", ["id\u200biot"], "an invisible character within it"),
+        ("an idіot here", ["idіot"], "a letter of another script"),
+        ("what a ＣＬＯＷＮ", ["ＣＬＯＷＮ"], "wide letters"),
+        ("an i<b>d</b>iot c\u200blown", ["i<b>d</b>iot c\u200blown"], "joined and disguised"),
+        ("word " * 300 + "clown", ["clown"], "in the last window"),
+        ("word " * (STRIDE_TOKENS + 5) + "clown " + "word " * 50, ["clown"], "once, though two windows hold it"),
+        ("you fine", ["you"], "none reaches the bar: the nearest"),
+        ("word fine word", ["word", "word"][:0] + ["word fine word"], "all as far from it"),
+        ("", [], "nothing to show"),
+        (" \n", [], "no word"),
+    ],
+)
+@pytest.mark.parametrize("output", ["any", "threat"])
+def test_evidence(make: Make, text: str, spans: list[str], why: str, output: str) -> None:
+    encoder, _ = make({"clown": 1.0, "##iot": 0.5, "you": -2.0})
+    assert [text[start:end] for start, end in encoder.evidence(folded(text), output)] == spans, why
+
+
+@pytest.mark.parametrize(("bar", "spans"), [(-3, ["you", "clown"]), (1, ["clown"]), (1.5, ["clown"])])
+def test_bar_is_inclusive_and_the_models_own(make: Make, bar: float, spans: list[str]) -> None:
+    encoder, _ = make({"clown": 1.0, "you": -2.0}, bar=bar)
+    text = "you word clown"
+    assert [text[start:end] for start, end in encoder.evidence(folded(text), "any")] == spans
+
+
+def test_word_logits_are_of_the_highest_piece_in_any_window(make: Make) -> None:
+    encoder, _ = make({"clown": 1.0, "id": -1.0, "##iot": 0.5})
+    comment = folded("an idiot clown!")
+    text = comment.skeleton.text
+    assert [(text[start:end], logit) for (start, end), logit in encoder.word_logits(comment)] == [
+        ("an", -4.0),
+        ("idiot", 0.5),
+        ("clown", 1.0),
+        ("!", -4.0),
+    ]
+
+
+@RELAXED
+@given(text=TEXT, output=st.sampled_from(OUTPUTS))
+def test_evidence_lies_in_the_text(make: Make, text: str, output: str) -> None:
+    encoder, _ = make({"clown": 1.0, "##iot": 0.5, "you": -2.0})
+    spans = encoder.evidence(folded(text), output)
+    assert bool(spans) == bool(folded(text).skeleton.text.strip())
+    assert all(0 <= start < end <= len(text) for start, end in spans)
+    assert all(left[1] <= right[0] for left, right in pairwise(spans))
