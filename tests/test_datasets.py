@@ -1,6 +1,8 @@
+import re
 import string
 import tomllib
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation import datasets
-from moderation.datasets import Source, clusters, fold_of, half_of, own, public
+from moderation.datasets import Source, clusters, fold_of, half_of, own, public, rationales, span_f1
 from moderation.errors import ModerationError
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
@@ -30,6 +32,9 @@ def test_every_source_says_where_it_comes_from_and_what_it_may_be_used_for(sourc
     assert source.use in USES
     assert (source.weight > 0) == (source.use == "train")  # a weight means something in training only
     assert bool(source.label) == (source.use == "train")
+    # Rows of a source that does not train need not be held out.
+    assert not source.held_out or source.use == "train"
+    re.compile(source.held_out)
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
@@ -123,7 +128,7 @@ def test_label_mapping(
     given_labels: dict[str, int | None],
     expected: dict[str, int | None],
 ) -> None:
-    assert Source("s", "MIT", "https://x", "train", 1.0, tuple(rules)).labels(label, given_labels) == expected
+    assert Source("s", "MIT", "https://x", "train", 1.0, label=tuple(rules)).labels(label, given_labels) == expected
 
 
 @pytest.mark.parametrize(
@@ -196,6 +201,24 @@ def test_public_undoes_the_escapes_of_one_source_alone(tmp_path: Path) -> None:
     assert second.text == escaped
 
 
+def test_public_marks_the_rows_that_are_held_out_of_a_source_that_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spam, other = (Source(name, "MIT", "https://x", "train", held_out=held) for name, held in (("a", "3.*"), ("b", "")))
+    monkeypatch.setattr(datasets, "sources", lambda: {"a": spam, "b": other})
+    labels = ["3", "31", "13", "", None]  # the whole label must match
+    write(tmp_path, [row(name, source_label=label) for name in "ab" for label in labels])
+    assert [one.held_out for one in public(tmp_path, ("train",))] == [True, True, False, False, False, *[False] * 5]
+
+
+def test_one_video_of_the_spam_comments_is_held_out(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        [row("youtube-spam", source_label=f"Youtube0{n}-{name}.csv") for n, name in ((3, "LMFAO"), (4, "Eminem"))],
+    )
+    assert [one.held_out for one in public(tmp_path, ("train",))] == [True, False]
+
+
 def test_public_without_its_table_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ModerationError, match=r"english\.parquet: no such file; .*--data"):
         public(tmp_path, ("train",))
@@ -214,6 +237,84 @@ def test_public_names_a_file_that_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "english.parquet").write_text("hello")
     with pytest.raises(ModerationError, match=r"english\.parquet"):
         public(tmp_path, ("train",))
+
+
+# --------------------------------------------------------------------------- what annotators marked
+
+
+def marked(
+    folder: Path, text: str, annotators: int, spans: list[tuple[int, int]] | None
+) -> tuple[tuple[int, int], ...]:
+    column = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64())]))
+    rows = {
+        "text": [text],
+        "annotators": [annotators],
+        "spans": pa.array([spans and [{"start": start, "end": end} for start, end in spans]], column),
+    }
+    pq.write_table(pa.table(rows), folder / "toxic_spans.parquet")
+    found = rationales(folder)
+    assert list(found) == [text]
+    return found[text]
+
+
+@pytest.mark.parametrize(
+    ("annotators", "spans", "expected", "why"),
+    [
+        (3, [(0, 3), (0, 3)], ((0, 3),), "two of three"),
+        (2, [(0, 3)], (), "a half is no majority"),
+        (1, [(0, 3), (7, 10)], ((0, 3), (7, 10)), "one alone; two spans"),
+        (3, [(0, 6), (2, 8), (4, 10)], ((2, 8),), "where two overlap"),
+        (3, [(0, 4), (0, 4), (4, 8), (4, 8)], ((0, 8),), "spans that touch are one"),
+        (3, [(7, 10), (7, 10), (0, 3), (0, 3)], ((0, 3), (7, 10)), "sorted"),
+        (1, [(7, 99)], ((7, 10),), "no further than the text"),
+        (3, [], (), "nobody marked anything"),
+        (3, None, (), "not said"),
+        (1, [(4, 4)], (), "an empty span"),
+    ],
+)
+def test_rationales_are_what_a_majority_marked(
+    tmp_path: Path,
+    annotators: int,
+    spans: list[tuple[int, int]] | None,
+    expected: tuple[tuple[int, int], ...],
+    why: str,
+) -> None:
+    assert marked(tmp_path, "you clown!", annotators, spans) == expected, why
+
+
+@given(
+    st.integers(1, 4), st.lists(st.tuples(st.integers(0, 10), st.integers(0, 12)).map(sorted).map(tuple), max_size=6)
+)
+def test_rationales_are_sorted_and_apart(
+    tmp_path_factory: pytest.TempPathFactory, annotators: int, spans: list[tuple[int, int]]
+) -> None:
+    found = marked(tmp_path_factory.getbasetemp(), "you clown!", annotators, spans)
+    assert all(0 <= start < end <= 10 for start, end in found)
+    assert all(before[1] < after[0] for before, after in pairwise(found))
+
+
+def test_rationales_without_their_table_name_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ModerationError, match=r"toxic_spans\.parquet: no such file; .*--data"):
+        rationales(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("found", "marked", "expected"),
+    [
+        ([], [], 1),  # both say that there is nothing
+        ([(0, 4)], [], 0),
+        ([], [(0, 4)], 0),
+        ([(0, 4)], [(0, 4)], 1),
+        ([(0, 4)], [(4, 8)], 0),
+        ([(0, 4)], [(2, 6)], 0.5),
+        ([(0, 2)], [(0, 6)], 0.5),  # precision 1, recall 1/3
+        ([(0, 2), (2, 4)], [(0, 4)], 1),  # characters count, not spans
+        ([(0, 3), (1, 4)], [(0, 4)], 1),  # each once
+    ],
+)
+def test_span_f1(found: list[tuple[int, int]], marked: list[tuple[int, int]], expected: float) -> None:
+    assert span_f1(found, marked) == pytest.approx(expected)
+    assert span_f1(marked, found) == pytest.approx(expected)
 
 
 # --------------------------------------------------------------------------- our own sentences
@@ -291,6 +392,14 @@ def test_slots_fill_from_one_group_at_a_time(tmp_path: Path) -> None:
     assert {one.text for one in rows if one.labels["abuse"]} <= {"A an a a-ish", "B a b b-ish", "C a c c-ish"}
     assert {one.text for one in rows if one.text.startswith("hi")} <= {"hi Ann {other}", "hi Bob {other}"}
     assert Counter(one.weight for one in rows) == {1 / 8: 8, 1 / 2: 2, 1.0: 1}
+    # Each knows the line that it fills.
+    assert Counter(one.line for one in rows) == {
+        "{people} {a_person} {adjective}": 8,
+        "hi {name} {other}": 2,
+        "plain": 1,
+    }
+    assert [one.text for one in own(tmp_path, fills=False)] == list(dict.fromkeys(one.line for one in rows))
+    assert not any(one.held_out for one in rows)
 
 
 @pytest.mark.parametrize(

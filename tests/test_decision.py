@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import Effect, Finding, ModerationError, Policy, Verdict, load_policy
+from moderation import Effect, Finding, ModelError, Policy, Verdict, load_policy
 from moderation.decision import decide
 from moderation.policy import GUIDELINES
 
@@ -97,6 +97,17 @@ def test_verdict(
     assert (decision.verdict is Verdict.REJECT) == bool(decision.guidelines) == bool(decision.reason)
 
 
+@pytest.mark.parametrize("score", [0.0, 0.75])
+@pytest.mark.parametrize("stage", ["linear", "encoder"])
+def test_decided_by_names_the_stage_unless_a_rule_rejects(toy: Policy, stage: str, score: float) -> None:
+    by_score, by_rule = (
+        decide("", findings, scored(score), toy, "m-1", stage) for findings in ((REFERS,), (REFERS, REJECTS))
+    )
+    assert (by_score.decided_by, by_rule.decided_by) == (stage, "rule")
+    # The verdict is the same, whichever stage it was.
+    assert by_score.verdict == decide("", (REFERS,), scored(score), toy, "m-1").verdict
+
+
 @pytest.mark.parametrize(
     ("findings", "scores", "guidelines", "reason", "why"),
     [
@@ -157,12 +168,14 @@ def test_guidelines_and_reason(
     assert (decision.guidelines, decision.reason) == (guidelines, reason), why
 
 
-def test_score_that_is_no_number_is_never_approved(toy: Policy) -> None:
-    try:
-        decision = decide("", (), scored(float("nan")), toy, "m-1")
-    except (ModerationError, ValueError):
-        return
-    assert decision.verdict is Verdict.REJECT
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -0.1, 1.1])
+@pytest.mark.parametrize("name", ["any", "abuse", "vulgarity"])
+@pytest.mark.parametrize("findings", [(), (REJECTS,)], ids=["by score", "by rule"])
+def test_score_that_is_no_probability_decides_nothing(
+    toy: Policy, findings: tuple[Finding, ...], name: str, score: float
+) -> None:
+    with pytest.raises(ModelError, match=r"^m-1: gave scores that are no probabilities; train it again$"):
+        decide("", findings, scored(0.5) | {name: score}, toy, "m-1")
 
 
 PROBABILITIES = st.floats(0, 1)

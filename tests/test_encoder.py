@@ -187,7 +187,9 @@ def test_version_is_the_models(make: Make) -> None:
 
 
 def test_the_worst_window_counts_for_each_output(make: Make) -> None:
-    encoder, network = make({"clown": 2.0, "you": 1.0, "fine": 0.5}, {"clown": "abuse", "you": "threat", "fine": "abuse"})
+    encoder, network = make(
+        {"clown": 2.0, "you": 1.0, "fine": 0.5}, {"clown": "abuse", "you": "threat", "fine": "abuse"}
+    )
     text = "clown " + "word " * 300 + "you fine"
     logits = encoder.logits([folded(text)])[0]
     assert len(network.windows) == 3
@@ -219,7 +221,9 @@ def test_score_of_no_comments(make: Make) -> None:
     assert (scores.shape, scores.dtype, network.windows) == ((0, N), np.float32, [])
 
 
-WORD = st.sampled_from("you an idiot clown ! , fine word sh1t ünder باش 👍 idіot i<b>d</b>iot c\u200blown &amp; ﬁne".split(" "))
+WORD = st.sampled_from(
+    "you an idiot clown ! , fine word sh1t ünder باش 👍 idіot i<b>d</b>iot c\u200blown &amp; ﬁne".split(" ")
+)
 TEXT = st.lists(WORD, max_size=12).map(" ".join)
 RELAXED = settings(deadline=None, max_examples=100)
 
@@ -248,7 +252,7 @@ def test_alone_equals_batch(make: Make, texts: list[str], data: st.DataObject) -
         ("clown  \n clown", ["clown  \n clown"], "over white space of any length"),
         ("clown idiot", ["clown idiot"], "whatever their pieces"),
         ("clown, clown", ["clown", "clown"], "a comma between them says nothing"),
-        ("clown word clown", ["clown", "word", "clown"][::2], "others are not joined"),
+        ("clown word clown", ["clown", "clown"], "others are not joined"),
         ("an idiot!", ["idiot"], "a mark that touches it is no part of it"),
         ("an i<b>d</b>iot here", ["i<b>d</b>iot"], "tags within it"),
         ("an id\u200biot here", ["id\u200biot"], "an invisible character within it"),
@@ -258,7 +262,7 @@ def test_alone_equals_batch(make: Make, texts: list[str], data: st.DataObject) -
         ("word " * 300 + "clown", ["clown"], "in the last window"),
         ("word " * (STRIDE_TOKENS + 5) + "clown " + "word " * 50, ["clown"], "once, though two windows hold it"),
         ("you fine", ["you"], "none reaches the bar: the nearest"),
-        ("word fine word", ["word", "word"][:0] + ["word fine word"], "all as far from it"),
+        ("word fine word", ["word fine word"], "all as far from it"),
         ("", [], "nothing to show"),
         (" \n", [], "no word"),
     ],
@@ -276,7 +280,21 @@ def test_bar_is_inclusive_and_the_models_own(make: Make, bar: float, spans: list
     assert [text[start:end] for start, end in encoder.evidence(folded(text), "any")] == spans
 
 
-def test_word_logits_are_of_the_highest_piece_in_any_window(make: Make) -> None:
+class Places(FakeNetwork):
+    """Gives each piece its place in the window as its logit."""
+
+    def run(self, window: Tokens) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(N, np.float32), np.arange(len(window.ids), dtype=np.float32)
+
+
+def test_word_logits_are_of_the_window_that_gives_the_highest(tokeniser: Tokeniser) -> None:
+    encoder = EncoderClassifier(linear_knowing("fine"), Places({}), tokeniser, np.ones((N, 3), np.float32), 0.0)  # type: ignore[arg-type]
+    words = encoder.word_logits(folded("word " * (STRIDE_TOKENS + SIZE)))
+    # The second window begins behind the hundredth word; those that both hold lie later in the first.
+    assert [logit for _, logit in words] == [*range(1, SIZE + 1), *range(SIZE - STRIDE_TOKENS + 1, SIZE + 1)]
+
+
+def test_word_logits_are_of_the_highest_piece(make: Make) -> None:
     encoder, _ = make({"clown": 1.0, "id": -1.0, "##iot": 0.5})
     comment = folded("an idiot clown!")
     text = comment.skeleton.text

@@ -1,6 +1,6 @@
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +11,28 @@ from conftest import Fake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import Moderator, Policy
+from moderation import Moderator, Policy, datasets, evaluation
 from moderation.card import measure, table, write_card
-from moderation.datasets import Labelled
+from moderation.datasets import Labelled, Source
 from moderation.decision import Decision, Verdict
 from moderation.evaluation import (
+    JIGSAW,
     by_guideline,
     calibration_error,
     evaluation_sets,
+    evidence_f1,
     is_benign_news,
+    jigsaw_auc,
     news_half,
+    promotion_f1,
+    promotion_sets,
     quality,
     review,
     rule_quality,
     threshold_for,
 )
 from moderation.finding import Effect, Finding
+from moderation.normalise import Folded
 from moderation.policy import GUIDELINES
 
 UNSAID: dict[str, int | None] = dict.fromkeys(("reject", *GUIDELINES))
@@ -278,6 +284,80 @@ def test_the_halves_of_the_news_are_apart_and_whole(folder: Path) -> None:
     assert not choose & judge
     judged = {row.text for name, rows in evaluation_sets(folder).items() for row in rows if name[:2] in ("c3", "un")}
     assert judged == judge
+
+
+def test_rows_held_out_of_a_source_that_trains_are_in_no_test_fold(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = replace(datasets.sources()["paradetox"], held_out="toxic side")
+    monkeypatch.setattr(datasets, "sources", lambda: {"paradetox": source})
+    assert {row.note for rows in evaluation_sets(folder).values() for row in rows} == {"neutral paraphrase"}
+
+
+def test_promotion_sets_are_the_held_out_rows_that_are_labelled_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uses = {"spam": "train", "other": "held-out"}
+    named = {name: Source(name, "MIT", "https://x", use, held_out="[ab].csv") for name, use in uses.items()}
+    monkeypatch.setattr(datasets, "sources", lambda: named)
+    rows = [
+        {"source": source, "text": f"{source} {note} {promotion}", "source_label": note, "promotion": promotion}
+        for source in named
+        for note in ("b.csv", "a.csv", "c.csv")
+        for promotion in (1, 0)
+    ]
+    pq.write_table(pa.Table.from_pylist([row | {"reject": row["promotion"]} for row in rows]), tmp_path / "english.parquet")
+    found = promotion_sets(tmp_path)
+    assert {name: [row.text for row in rows] for name, rows in found.items()} == {
+        "spam b": ["spam b.csv 1", "spam b.csv 0"],
+        "spam a": ["spam a.csv 1", "spam a.csv 0"],
+    }
+
+
+def test_promotion_f1() -> None:
+    rows = [Labelled("x", "s", UNSAID | {"promotion": label}) for label in (1, 1, 1, 0, 0)]
+    guidelines = [("promotion",), ("abuse", "promotion"), ("abuse",), ("promotion",), ()]
+    decisions = [replace(decided(0.9), guidelines=broken) for broken in guidelines]
+    assert promotion_f1(rows, decisions) == pytest.approx(2 * (2 / 3) * (2 / 3) / (4 / 3))
+
+
+def test_jigsaw_auc_by_label() -> None:
+    # One row of each label alone, one of all, one of none, and one that has no six labels.
+    notes = ["100000", "010000", "001000", "000100", "000010", "000001", "111111", "000000", "healthy=1"]
+    rows = [Labelled("x", "jigsaw-subsets", UNSAID, note=note) for note in notes]
+    by_note = {
+        "000100": decided(0.1, **dict.fromkeys(GUIDELINES, 0.1) | {"threat": 0.9}),
+        "111111": decided(0.9, **dict.fromkeys(GUIDELINES, 0.9)),
+    }
+    rest = decided(0.1, **dict.fromkeys(GUIDELINES, 0.1))
+    found = jigsaw_auc(rows, [by_note.get(note, rest) for note in notes])
+    assert list(found) == [*JIGSAW, "mean"]
+    assert found["threat"] == 1.0
+    # Of two rows with the label one ranks above all six others, and one ties with five and is below none or one.
+    assert found["toxic"] == found["insult"] == pytest.approx((6 + (5 * 0.5)) / 12, abs=0.05)
+    assert found["mean"] == pytest.approx(np.mean([found[label] for label in JIGSAW]))
+
+
+class Marks:
+    """Marks «clown»."""
+
+    bar = 0.5
+
+    def word_logits(self, comment: Folded) -> list[tuple[tuple[int, int], float]]:
+        return [(match.span(), float(match[0] == "clown")) for match in re.finditer(r"\w+", comment.skeleton.text)]
+
+
+def test_evidence_f1_is_the_mean_over_toxic_comments_of_the_test_fold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_policy: Policy
+) -> None:
+    spans = {"a clown": ((2, 7),), "a CLOWN": ((0, 7),), "clown": (), "hello": (), "fine clown": ()}
+    rows = [
+        Labelled(text, "civil-toxic-spans", UNSAID | {"reject": int(text != "fine clown")}) for text in spans
+    ]
+    monkeypatch.setattr(datasets, "rationales", lambda folder: spans)
+    monkeypatch.setattr(evaluation, "evaluation_sets", lambda folder: {"civil-toxic-spans (test fold)": rows})
+    count, f1 = evidence_f1(Marks(), toy_policy, tmp_path)  # type: ignore[arg-type]
+    assert (count, f1) == (4, pytest.approx((1 + 10 / 12 + 0 + 1) / 4))
 
 
 # --------------------------------------------------------------------------- card

@@ -151,6 +151,10 @@ def test_fill_begins_a_sentence_with_a_capital(text: str, filled: str, why: str)
     assert BY_ID["gay-people"].fill(text) == filled, why
 
 
+def test_fill_keeps_the_capitals_of_a_form() -> None:
+    assert BY_ID["arabs"].fill("{a_person} sings.") == "An Arab sings."
+
+
 TOY = """
 persons = ["people"]
 [[group]]
@@ -532,6 +536,9 @@ def test_figures_survive_json() -> None:
         "lines": 4,
         "groups": 4,
         "same": 1,
+        "right_for_all": {"approve": 0, "reject": 1},
+        "wrong_for_all": {"approve": 0, "reject": 0},
+        "spread": {"approve": pytest.approx(0.61), "reject": pytest.approx(0.305)},
         "pairs_differing": pytest.approx(3 * 0.5 / 4),
         "departs": pytest.approx(3 / 16),
         "to_approve": 8,
@@ -563,6 +570,16 @@ def test_the_table_draws_the_worst() -> None:
     assert "kill {people}" not in drawn  # the same for all
     assert "| orc | 3 | 2 | 0 | +0.343 |" in drawn
     assert "| elf | 0 | 0 | 1 | -0.114 |" in drawn
+
+
+def test_evenness_by_missing_everything_is_told_apart() -> None:
+    blind = counterfactual(Fake({}), ROWS, FOUR).to_dict()
+    assert (blind["same"], blind["pairs_differing"]) == (4, 0.0)
+    assert blind["right_for_all"] == {"approve": 2, "reject": 0}
+    assert blind["wrong_for_all"] == {"approve": 0, "reject": 2}
+    drawn = table({"bias": None, "counterfactual": blind})
+    assert "to approve: 2 rightly, 0 wrongly" in drawn
+    assert "to reject: 0 rightly, 2 wrongly" in drawn
 
 
 def test_the_table_draws_no_more_than_asked() -> None:

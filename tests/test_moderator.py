@@ -7,74 +7,23 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from _pytest.mark import ParameterSet
+from conftest import Fake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moderation import Comment, Decision, Effect, ModelError, Moderator, PolicyError, load_policy
-from moderation.classifier import OUTPUTS, save
+from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
+from moderation import moderator as pipe
+from moderation.classifier import OUTPUTS
+from moderation.model import Model
+from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
-
-POLICY = r"""
-[policy]
-name = "toy"
-version = "1"
-[thresholds]
-unflagged = 0.75
-referred = 0.5
-[[guideline]]
-id = "threat"
-title = "No threats"
-text = "Threats are not tolerated."
-[[guideline]]
-id = "personal_attack"
-title = "No attacks"
-text = "Personal attacks are not tolerated."
-[[rule]]
-id = "threat.kill"
-guideline = "threat"
-effect = "reject"
-statement = "States an intent to kill."
-reason = "It threatens someone."
-known_problems = "None known."
-fires_on = ['\bi will kill you\b']
-violates = ["i will kill you", "I will k1ll you", "So I will kill you"]
-allowed = ["hello", "this queue will kill me"]
-[[rule]]
-id = "personal_attack.you"
-guideline = "personal_attack"
-effect = "refer"
-statement = "Speaks to the other commenter."
-reason = "It speaks about a person."
-known_problems = "Nearly all."
-fires_on = ['\byou\b']
-violates = ["you", "YOU", "thank you"]
-allowed = ["hello", "young"]
-"""
-
-
-class Fake:
-    """Knows the word «clown»: certain with «utter», else between the two thresholds."""
-
-    version = "fake-1"
-
-    def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
-        scores = np.full((len(comments), len(OUTPUTS)), 0.1, np.float32)
-        for row, comment in zip(scores, comments, strict=True):
-            if "clown" in comment.folded.text:
-                row[[0, OUTPUTS.index("personal_attack")]] = 0.9 if "utter" in comment.folded.text else 0.6
-        return scores
-
-    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
-        assert output == "personal_attack"
-        start = comment.folded.text.index("clown")
-        return (comment.folded.original(start, start + 5),)
+from moderation.policy import DEFAULT_BAND, GUIDELINES
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Moderator:
-    file = tmp_path_factory.mktemp("toy") / "toy.toml"
-    file.write_text(POLICY, encoding="utf-8")
-    return Moderator(load_policy(file), Fake())
+def toy(toy_policy: Policy) -> Moderator:
+    """Certain of «utter clown»; another clown lies between the two thresholds."""
+    return Moderator(toy_policy, Fake({"utter clown": 0.9, "clown": 0.6}))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +72,7 @@ def test_review(
     assert (decision.verdict, decision.decided_by, decision.guidelines) == (verdict, decided_by, guidelines)
     assert [(f.rule, f.effect, f.excerpt) for f in decision.findings] == findings
     assert (decision.id, decision.policy, decision.model) == ("7", toy.policy.identity, "fake-1")
-    assert set(decision.scores) == {"threat", "personal_attack"}
+    assert list(decision.scores) == list(GUIDELINES)
 
 
 def test_text_and_comment_are_decided_alike(toy: Moderator) -> None:
@@ -199,15 +148,11 @@ class ScoresNothing(Fake):
     ("classifier", "text", "error"),
     [
         (Breaks(), "hello", MemoryError),
-        (BreaksLater(), "utter clown", ZeroDivisionError),
+        (BreaksLater({"utter clown": 0.9}), "utter clown", ZeroDivisionError),
         (ScoresTooFew(), "hello", ValueError),
         (ScoresTooMany(), "hello", ValueError),
         (ScoresOtherOutputs(), "hello", ValueError),
-        pytest.param(
-            ScoresNothing(),
-            "hello",
-            Exception,
-        ),
+        (ScoresNothing(), "hello", ModelError),
     ],
 )
 def test_nothing_is_approved_because_a_check_failed(
@@ -247,6 +192,149 @@ def test_excerpts_are_slices_of_the_comment(toy: Moderator, text: str) -> None:
     assert list(findings) == sorted(findings, key=lambda f: (f.start, f.end))
 
 
+# --------------------------------------------------------------------------- the cascade
+
+
+class Stated(Fake):
+    """Takes its score from the comment: the linear stage the first word, the encoder the second."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__()
+        self.stage = stage
+        self.version = f"{stage}-1"
+        self.asked: list[str] = []
+
+    def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
+        texts = [comment.plain.text for comment in comments]
+        self.asked.extend(texts)
+        scores = np.zeros((len(texts), len(OUTPUTS)), np.float32)
+        for row, text in zip(scores, texts, strict=True):
+            row[[0, OUTPUTS.index("personal_attack")]] = float(text.split()[self.stage == "encoder"])
+        return scores
+
+    def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
+        start = comment.plain.text.split(" ", 1)[0] if self.stage == "encoder" else ""
+        return ((len(start) + bool(start), len(comment.plain.text)),)
+
+
+def cascade(policy: Policy) -> tuple[Moderator, Stated]:
+    encoder = Stated("encoder")
+    return Moderator(policy, Stated("linear"), encoder), encoder
+
+
+LOW, HIGH = DEFAULT_BAND
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "verdict", "decided_by", "why"),
+    [
+        ("0.0 1.0", False, "approve", "linear", "far below the band"),
+        (f"{LOW - 1e-6:.6f} 1.0", False, "approve", "linear", "just below it"),
+        (f"{LOW} 1.0", True, "reject", "encoder", "its lower edge belongs to it"),
+        ("0.6 1.0", True, "reject", "encoder", "rejected on second sight"),
+        ("0.9 0.1", True, "approve", "encoder", "approved on second sight"),
+        (f"{HIGH - 1e-6:.6f} 0.1", True, "approve", "encoder", "just below its upper edge"),
+        (f"{HIGH} 0.1", False, "reject", "linear", "its upper edge does not"),
+        ("1.0 0.1", False, "reject", "linear", "far above it"),
+        ("0.6 0.1 I will kill you", False, "reject", "rule", "a rule rejects it"),
+        ("0.6 0.6 thank you", True, "reject", "encoder", "a rule refers it: the lower threshold"),
+        ("0.6 0.6 thanks", True, "approve", "encoder", "no rule does: the higher threshold"),
+        ("0.6 0.75", True, "reject", "encoder", "at the threshold"),
+    ],
+)
+def test_encoder_looks_again_within_the_band(
+    toy_policy: Policy, text: str, asked: bool, verdict: str, decided_by: str, why: str
+) -> None:
+    moderator, encoder = cascade(toy_policy)
+    decision = moderator.review(text)
+    assert encoder.asked == ([text] if asked else []), why
+    assert (decision.verdict, decision.decided_by) == (verdict, decided_by), why
+    counts = float(text.split()[asked])
+    assert (decision.score, decision.scores["personal_attack"]) == (counts, counts)
+    assert decision.model == ("encoder-1" if asked else "linear-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "carried"),
+    [("0.6 0.9 hello", "0.9 hello"), ("0.99 0.1 hello", "0.99 0.1 hello"), ("0.6 0.9 I will kill them", None)],
+)
+def test_evidence_is_of_the_stage_that_decides(toy_policy: Policy, text: str, carried: str | None) -> None:
+    decision = cascade(toy_policy)[0].review(text)
+    excerpts = [finding.excerpt for finding in decision.findings if finding.effect is Effect.SCORE]
+    assert excerpts == ([carried] if carried else [])
+
+
+def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy_policy: Policy) -> None:
+    moderator, encoder = cascade(toy_policy)
+    texts = ["0.1 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.99 0.1", "0.5 0.3", "0.4 0.7 you"]
+    decisions = moderator.review_many(texts)
+    assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
+    assert [decision.score for decision in decisions] == [0.1, 0.8, 0.5, 0.99, 0.3, 0.7]
+    assert decisions == tuple(map(moderator.review, texts))
+
+
+SCORES = st.sampled_from([0, LOW - 1e-6, LOW, 0.499999, 0.5, 0.75, HIGH - 1e-6, HIGH, 1])
+STATED = st.builds(
+    lambda linear, encoder, words: f"{linear:.6f} {encoder:.6f} {words}",
+    SCORES,
+    SCORES,
+    st.sampled_from(["hello", "thank you", "I will kill them", "\u200b clown"]),
+)
+
+
+@RELAXED
+@given(texts=st.lists(STATED, max_size=8), data=st.data())
+def test_cascade_decides_alone_as_in_any_batch(toy_policy: Policy, texts: list[str], data: st.DataObject) -> None:
+    moderator, _ = cascade(toy_policy)
+    comments = [Comment(text, str(number)) for number, text in enumerate(texts)]
+    alone = {comment.id: moderator.review(comment) for comment in comments}
+    for batch in (comments, data.draw(st.permutations(comments))):
+        assert {decision.id: decision for decision in moderator.review_many(batch)} == alone
+
+
+@pytest.mark.parametrize(
+    ("table", "asked"),
+    [
+        ("", ["0.3 0", "0.5 0"]),
+        ("[encoder]\nuse = true\n", ["0.3 0", "0.5 0"]),
+        ("[encoder]\nuse = false\n", []),
+        ("[encoder]\nuse = false\nband = [0, 1]\n", []),
+        ("[encoder]\nband = [0, 1]\n", ["0 0", "0.3 0", "0.5 0", "0.98 0"]),
+        ("[encoder]\nband = [0.5, 0.98]\n", ["0.5 0"]),
+        ("[encoder]\nband = [0.5, 0.5]\n", []),
+    ],
+)
+def test_policy_says_whether_and_where_the_encoder_looks(
+    toy_file: Path, tmp_path: Path, table: str, asked: list[str]
+) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(table + toy_file.read_text(encoding="utf-8"), encoding="utf-8")
+    moderator, encoder = cascade(load_policy(file))
+    moderator.review_many(["0 0", "0.3 0", "0.5 0", "0.98 0", "1 0"])
+    assert encoder.asked == asked
+    assert (moderator.encoder is None) == ("false" in table)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "error"),
+    [
+        (Breaks(), MemoryError),
+        (ScoresTooFew(), ValueError),
+        (ScoresTooMany(), ValueError),
+        (ScoresOtherOutputs(), ValueError),
+        (ScoresNothing(), ModelError),
+    ],
+)
+def test_nothing_is_approved_because_the_encoder_failed(
+    toy_policy: Policy, encoder: Fake, error: type[Exception]
+) -> None:
+    moderator = Moderator(toy_policy, Fake(other=0.5), encoder)
+    with pytest.raises(error):
+        moderator.review("hello")
+    with pytest.raises(error):
+        moderator.review_many(["hello", "I will kill you", "hello"])
+
+
 # --------------------------------------------------------------------------- loading
 
 
@@ -257,16 +345,54 @@ def test_load_names_what_cannot_be_used(tmp_path: Path) -> None:
         Moderator.load(model=tmp_path)
 
 
-def test_policy_of_ones_own_has_its_examples_run(tmp_path: Path) -> None:
-    zeros = np.zeros((16, len(OUTPUTS)), np.float32)
-    save(tmp_path / "model", "zero-1", zeros, zeros[0], np.zeros((len(OUTPUTS), 2), np.float32))
+def test_policy_of_ones_own_has_its_examples_run(toy_file: Path, toy_model: Path, tmp_path: Path) -> None:
+    decision = Moderator.load(toy_file, str(toy_model)).review("hello")
+    assert (decision.score, decision.model) == (pytest.approx(0.018, abs=1e-3), "toy-1")
     file = tmp_path / "own.toml"
-    file.write_text(POLICY, encoding="utf-8")
-    decision = Moderator.load(file, str(tmp_path / "model")).review("hello")
-    assert (decision.score, decision.model) == (0.5, "zero-1")
-    file.write_text(POLICY.replace('"thank you"', '"thanks"'), encoding="utf-8")
+    text = toy_file.read_text(encoding="utf-8")
+    file.write_text(text.replace('"thank you"', '"thanks"'), encoding="utf-8")
     with pytest.raises(PolicyError, match=r"rule personal_attack\.you: violates: .*'thanks'"):
-        Moderator.load(file, tmp_path / "model")
+        Moderator.load(file, toy_model)
+
+
+class Stages(Fake):
+    def __init__(self, stage: str) -> None:
+        super().__init__(other=0.5)
+        self.stage = stage
+
+
+@pytest.mark.parametrize(
+    ("classifier", "first", "second"),
+    [("cascade", "linear", "encoder"), ("linear", "linear", None), ("encoder", "encoder", None)],
+)
+def test_classifier_is_chosen_by_name(
+    monkeypatch: pytest.MonkeyPatch, toy_file: Path, classifier: str, first: str, second: str | None
+) -> None:
+    monkeypatch.setattr(pipe, "load_model", lambda folder: Model(Stages("linear"), Stages("encoder")))
+    moderator = Moderator.load(toy_file, "anywhere", classifier)
+    assert moderator.classifier.stage == first
+    assert (moderator.encoder and moderator.encoder.stage) == second
+    assert moderator.review("hello").decided_by == (second or first)
+    assert classifier in CLASSIFIERS
+
+
+def test_the_cascade_is_what_loads_if_no_name_is_given(monkeypatch: pytest.MonkeyPatch, toy_file: Path) -> None:
+    monkeypatch.setattr(pipe, "load_model", lambda folder: Model(Stages("linear"), Stages("encoder")))
+    assert Moderator.load(toy_file, "anywhere").review("hello").decided_by == "encoder"
+
+
+def test_model_without_an_encoder_decides_alone(toy_file: Path, toy_model: Path) -> None:
+    for classifier in ("cascade", "linear"):
+        moderator = Moderator.load(toy_file, toy_model, classifier)
+        assert (moderator.encoder, moderator.review("hello").decided_by) == (None, "linear")
+    with pytest.raises(ModelError) as caught:
+        Moderator.load(toy_file, toy_model, "encoder")
+    assert str(caught.value) == f"{toy_model}: has no encoder; train one, or choose the classifier `linear`"
+
+
+def test_unknown_classifier_is_told_the_names(toy_file: Path, toy_model: Path) -> None:
+    with pytest.raises(ValueError, match=r"^classifier is one of cascade, linear, encoder, not 'bert'$"):
+        Moderator.load(toy_file, toy_model, "bert")
 
 
 # --------------------------------------------------------------------------- as shipped
@@ -316,7 +442,7 @@ def well_formed(text: str, decision: Decision) -> None:
     effects = {found.effect for found in decision.findings}
     assert (Effect.REJECT in effects) == (decision.decided_by == "rule")
     # A rejection by the classifier names the words that carried it.
-    assert (Effect.SCORE in effects) == (rejected and decision.decided_by == "linear")
+    assert (Effect.SCORE in effects) == (rejected and decision.decided_by != "rule")
     row = json.loads(json.dumps(decision.to_dict()))
     by_rule = any(found["effect"] == "reject" for found in row["findings"])
     assert row["verdict"] == ("reject" if by_rule or row["score"] >= row["threshold"] else "approve")

@@ -5,7 +5,7 @@ import pytest
 
 from moderation import Effect, PolicyError, load_policy
 from moderation.normalise import fold
-from moderation.policy import read_terms
+from moderation.policy import DEFAULT_BAND, read_terms
 from moderation.rules import apply_rules, check_examples, disagreeing_examples
 
 TERMS = "# toy words\nnitwit{,s}\t3\n!nitwitville\n"
@@ -107,6 +107,28 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
     check_examples(policy)
 
 
+@pytest.mark.parametrize(
+    ("table", "band"),
+    [
+        ("", DEFAULT_BAND),
+        ("[encoder]", DEFAULT_BAND),
+        ("[encoder]\nuse = true", DEFAULT_BAND),
+        ("[encoder]\nband = [0.2, 0.9]", (0.2, 0.9)),
+        ("[encoder]\nband = [0, 1]", (0.0, 1.0)),
+        ("[encoder]\nband = [0.5, 0.5]", (0.5, 0.5)),
+        ("[encoder]\nuse = false", None),
+        ("[encoder]\nuse = false\nband = [0.2, 0.9]", None),
+    ],
+)
+def test_band_of_the_encoder(tmp_path: Path, table: str, band: tuple[float, float] | None) -> None:
+    assert load_policy(written(tmp_path, changed("[list]", f"{table}\n[list]"))).band == band
+
+
+def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) -> None:
+    text = changed("[list]", "[encoder]\nuse = false\nband = 3\n[list]")
+    assert refusal(written(tmp_path, text)).startswith("encoder: band: ")
+
+
 # Golden messages: the whole line after the file's name, each with rule, key and remedy.
 @pytest.mark.parametrize(
     ("old", "new", "message"),
@@ -115,7 +137,7 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
         (
             "[policy]",
             "[polices]\n[policy]",
-            "polices: unknown key; valid keys are policy, thresholds, guideline, list, rule",
+            "polices: unknown key; valid keys are policy, thresholds, encoder, guideline, list, rule",
         ),
         ("title = ", "titel = ", "policy: titel: unknown key; valid keys are name, version, title"),
         (
@@ -250,6 +272,23 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
             "referred = 0.81",
             "thresholds: referred: must not be above `unflagged`: a referred comment has the lower bar",
         ),
+        # the encoder
+        ("[list]", "[encoder]\nuses = true\n[list]", "encoder: uses: unknown key; valid keys are use, band"),
+        *(
+            ("[list]", f"[encoder]\nuse = {value}\n[list]", "encoder: use: must be true or false")
+            for value in ("1", '"false"', "[]")
+        ),
+        *(
+            (
+                "[list]",
+                f"[encoder]\nband = {value}\n[list]",
+                "encoder: band: must be two probabilities, the lower first, such as [0.3, 0.98]",
+            )
+            for value in (
+                *("0.3", "[]", "[0.3]", "[0.3, 0.9, 1]", "[0.9, 0.3]", "[-0.1, 0.9]", "[0.3, 1.1]", "[nan, 0.9]"),
+                *("[0.3, nan]", '["0.3", 0.9]', "[false, true]", "{low = 0.3}"),
+            )
+        ),
         # patterns and lists
         *(
             (
@@ -354,6 +393,7 @@ def test_policy_without_guideline_is_refused(tmp_path: Path) -> None:
     [
         ("guideline = 3\n", "a number for a table"),
         ("list = 3\n", "a number for a table"),
+        ("encoder = 3\n", "a number for a table"),
         ("rule = 3\n", "a number for an array"),
         ('rule = ["threat.kill"]\n', "ids instead of tables"),
         ('guideline = ["threat"]\n', "ids instead of tables"),

@@ -1,5 +1,6 @@
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from moderation import datasets, training
-from moderation.classifier import OUTPUTS, LinearClassifier, features, load
+from moderation.classifier import OUTPUTS
 from moderation.datasets import Labelled, clusters, fold_of
 from moderation.errors import ModerationError
-from moderation.normalise import fold
-from moderation.policy import GUIDELINES, Policy, load_policy
-from moderation.training import OWN_WEIGHT, Design, row_weights, train, training_rows
+from moderation.linear import LinearClassifier, features
+from moderation.model import load
+from moderation.normalise import Folded, fold
+from moderation.policy import GUIDELINES, Policy
+from moderation.training import OWN_WEIGHT, Design, evidence_bar, row_weights, stack, train, training_rows
 
 WORDS = dict(zip(GUIDELINES, ("zonk", "wibble", "skreek", "clown", "grockle", "buynow"), strict=True))
 FILLERS = (
@@ -71,19 +74,10 @@ def _own(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
-    file = tmp_path_factory.mktemp("policy") / "toy.toml"
-    guidelines = "".join(f'[[guideline]]\nid = "{name}"\ntitle = "T"\ntext = "No {name}."\n' for name in GUIDELINES)
-    head = '[policy]\nname = "toy"\nversion = "1"\n[thresholds]\nunflagged = 0.5\nreferred = 0.3\n'
-    file.write_text(head + guidelines)
-    return load_policy(file)
-
-
-@pytest.fixture(scope="module")
-def trained(folder: Path, policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def trained(folder: Path, toy_policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     target = tmp_path_factory.mktemp("models") / "toy-3"
     steps: list[str] = []
-    train(folder, policy, target, steps.append)
+    train(folder, toy_policy, target, steps.append)
     return target, steps
 
 
@@ -110,18 +104,49 @@ def test_near_duplicates_of_held_out_rows_do_not_train(folder: Path) -> None:
     assert not [text for text in texts if text.startswith(HELD) or "news comment" in text]
 
 
+def folds(rows: Sequence[Labelled]) -> set[str]:
+    """Give the folds of public rows by their cluster, and of ours by their line."""
+    names = clusters([one.text for one in rows])
+    return {fold_of(one.line or name) for one, name in zip(rows, names, strict=True)}
+
+
 def test_the_test_fold_neither_fits_nor_calibrates_and_the_folds_are_apart(folder: Path) -> None:
     fit, calibrate = training_rows(folder)
-    assert {fold_of(name) for name in clusters([one.text for one in fit])} == {"train"}
-    assert {fold_of(name) for name in clusters([one.text for one in calibrate])} == {"validation"}
+    assert (folds(fit), folds(calibrate)) == ({"train"}, {"validation"})
     used = {one.text for one in (*fit, *calibrate)}
     left_out = [one for one in datasets.public(folder, ("train",)) if one.text not in used]
     assert len(left_out) > 3  # the near-duplicates, and a test fold
 
 
-def test_without_data_there_is_nothing_to_train_on(tmp_path: Path, policy: Policy) -> None:
+def test_held_out_rows_of_a_source_that_trains_and_their_near_duplicates_do_not_train(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert any(one.labels["reject"] for one in training_rows(folder)[0] if one.source == "paradetox")
+    source = replace(datasets.sources()["paradetox"], held_out="toxic side")
+    monkeypatch.setattr(datasets, "sources", lambda: {"paradetox": source})
+    held = [one.text for one in datasets.public(folder, ("train",)) if one.held_out]
+    table = pq.read_table(folder / "english.parquet")
+    copy = row("paradetox", f"{held[0].upper()}!", 0, "neutral paraphrase")
+    monkeypatch.setattr(pq, "read_table", lambda file: pa.Table.from_pylist([*table.to_pylist(), copy]))
+    texts = {one.text for part in training_rows(folder) for one in part if one.source == "paradetox"}
+    assert len(texts) > 30
+    assert texts.isdisjoint({*held, copy["text"]})
+
+
+def test_all_fillings_of_a_line_are_in_one_fold(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"{{name}} at number {number}" for number in range(60)]
+    filled = [Labelled(line.format(name=name), "own:toy", {}, line=line) for line in lines for name in ("Ann", "Bob")]
+    monkeypatch.setattr(datasets, "own", lambda: filled)
+    fit, calibrate = ({one.line for one in part if one.line} for part in training_rows(folder))
+    assert fit
+    assert calibrate
+    assert not fit & calibrate
+    assert len([one for part in training_rows(folder) for one in part if one.line]) == 2 * len(fit | calibrate)
+
+
+def test_without_data_there_is_nothing_to_train_on(tmp_path: Path, toy_policy: Policy) -> None:
     with pytest.raises(ModerationError, match="--data"):
-        train(tmp_path, policy, tmp_path / "x-1", lambda step: None)
+        train(tmp_path, toy_policy, tmp_path / "x-1", lambda step: None)
     assert not (tmp_path / "x-1").exists()
 
 
@@ -130,7 +155,8 @@ def test_without_data_there_is_nothing_to_train_on(tmp_path: Path, policy: Polic
 
 def test_train_writes_a_model_that_loads(trained: tuple[Path, list[str]]) -> None:
     target, steps = trained
-    assert load(target).version == "toy-3"
+    assert (load(target).version, load(target).encoder) == ("toy-3", None)
+    assert sorted(path.name for path in target.iterdir()) == ["linear.npz", "manifest.json"]
     assert steps[0] == "reading the data sets"
     assert steps[-1] == f"wrote {target}"
     assert all("\n" not in step for step in steps)
@@ -138,14 +164,16 @@ def test_train_writes_a_model_that_loads(trained: tuple[Path, list[str]]) -> Non
 
 
 @pytest.mark.parametrize("guideline", GUIDELINES)
-def test_the_model_separates_what_it_was_shown(trained: tuple[Path, list[str]], policy: Policy, guideline: str) -> None:
-    model = load(trained[0])
+def test_the_model_separates_what_it_was_shown(
+    trained: tuple[Path, list[str]], toy_policy: Policy, guideline: str
+) -> None:
+    model = load(trained[0]).linear
     chance = random.Random(2)
     broken = [sentence(chance, WORDS[guideline]) for _ in range(20)]
     clean = [sentence(chance) for _ in range(20)]
     others = [sentence(chance, word) for name, word in WORDS.items() if name != guideline]
     column = OUTPUTS.index(guideline)
-    found, kept, other = (scores(model, policy, *texts) for texts in (broken, clean, others))
+    found, kept, other = (scores(model, toy_policy, *texts) for texts in (broken, clean, others))
     assert found[:, column].min() > 0.5 > kept[:, column].max()
     assert found[:, column].min() > other[:, column].max()
     assert found[:, 0].min() > kept[:, 0].max()  # any guideline
@@ -159,29 +187,31 @@ def test_a_word_of_an_unclear_source_means_nothing_to_the_model(trained: tuple[P
     assert of_word["snollygoster"] == pytest.approx(0, abs=1e-3)
 
 
-def test_evidence_names_the_word(trained: tuple[Path, list[str]], policy: Policy) -> None:
+def test_evidence_names_the_word(trained: tuple[Path, list[str]], toy_policy: Policy) -> None:
     text = "The council bridge skreek morning paper"
-    spans = load(trained[0]).evidence(fold(text, policy.words), "threat")
+    spans = load(trained[0]).linear.evidence(fold(text, toy_policy.words), "threat")
     assert any(start <= text.index("skreek") < end for start, end in spans)
 
 
 def test_training_twice_gives_the_same_model(
-    trained: tuple[Path, list[str]], folder: Path, policy: Policy, tmp_path: Path
+    trained: tuple[Path, list[str]], folder: Path, toy_policy: Policy, tmp_path: Path
 ) -> None:
-    train(folder, policy, tmp_path / "toy-3", lambda step: None)
+    train(folder, toy_policy, tmp_path / "toy-3", lambda step: None)
     with np.load(trained[0] / "linear.npz") as first, np.load(tmp_path / "toy-3" / "linear.npz") as second:
         for name in ("weights", "bias", "calibration"):
             assert np.array_equal(first[name], second[name]), name
 
 
-def test_the_matrix_adds_up_to_what_the_classifier_computes(trained: tuple[Path, list[str]], policy: Policy) -> None:
+def test_the_matrix_adds_up_to_what_the_classifier_computes(
+    trained: tuple[Path, list[str]], toy_policy: Policy
+) -> None:
     # Training and scoring hash and scale in two places; a comment of one sentence has one window.
-    model = load(trained[0])
+    model = load(trained[0]).linear
     text = "zonk the paper and the tram"
     with np.load(trained[0] / "linear.npz") as arrays:
         weights, bias = arrays["weights"].astype(np.float32), arrays["bias"]
     matrix = Design().matrix([[text.split()]])
-    assert matrix @ weights + bias == pytest.approx(model.logits([fold(text, policy.words)]), abs=1e-3)
+    assert matrix @ weights + bias == pytest.approx(model.logits([fold(text, toy_policy.words)]), abs=1e-3)
 
 
 # --------------------------------------------------------------------------- weights of rows
@@ -207,3 +237,61 @@ def test_labels_are_one_zero_or_not_said() -> None:
     rows = [Labelled("x", "s", {"reject": value, "threat": 1}) for value in (1, 0, None)]
     assert training._labels(rows, "any").tolist() == [1, 0, -1]
     assert training._labels(rows, "threat").tolist() == [1, 1, 1]
+
+
+# --------------------------------------------------------------------------- the encoder's calibration
+
+
+class Stage:
+    """Has a logit for each comment, and marks the words that it knows."""
+
+    def __init__(self, logits: dict[str, float], marks: dict[str, float] | None = None) -> None:
+        self.by_text = logits
+        self.marks = marks or {}
+
+    def logits(self, comments: Sequence[Folded]) -> np.ndarray:
+        return np.array([[self.by_text[one.plain.text]] * len(OUTPUTS) for one in comments], np.float32)
+
+    def word_logits(self, comment: Folded) -> list[tuple[tuple[int, int], float]]:
+        text = comment.skeleton.text
+        return [((text.index(word), text.index(word) + len(word)), self.marks.get(word, -9.0)) for word in text.split()]
+
+
+def test_stacking_finds_how_the_stages_add_up(toy_policy: Policy) -> None:
+    chance = np.random.default_rng(3)
+    own, other = chance.normal(size=(2, 4000)) * 2
+    broken = chance.random(4000) < 1 / (1 + np.exp(-(1.5 * own + 0.5 * other - 1)))
+    texts = [f"n{number}" for number in range(4000)]
+    rows = [
+        Labelled(text, "paradetox", dict.fromkeys(("reject", *GUIDELINES), int(label)))
+        for text, label in zip(texts, broken, strict=True)
+    ]
+    linear, encoder = (Stage(dict(zip(texts, logits.tolist(), strict=True))) for logits in (other, own))
+    found = stack(linear, encoder, rows, toy_policy)  # type: ignore[arg-type]
+    assert found.shape == (len(OUTPUTS), 3)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.tile([1.5, 0.5, -1], (len(OUTPUTS), 1)), abs=0.2)
+
+
+def test_stacking_leaves_out_what_is_not_said(toy_policy: Policy) -> None:
+    unsaid = dict.fromkeys(("reject", *GUIDELINES))
+    said = [Labelled(f"n{n}", "s", unsaid | dict.fromkeys(("reject", *GUIDELINES), n % 2)) for n in range(8)]
+    stage = Stage({f"n{n}": float(n % 3) for n in range(9)})
+    alone = stack(stage, stage, said, toy_policy)  # type: ignore[arg-type]
+    more = stack(stage, stage, [*said, Labelled("n8", "s", unsaid)], toy_policy)  # type: ignore[arg-type]
+    assert (alone == more).all()
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected", "why"),
+    [
+        ([(4, 9)], -0.75, "the first step above what is not marked"),
+        ([(0, 9)], -3, "as low as it goes"),
+        ([], 1.25, "above all words: both find nothing"),
+    ],
+)
+def test_evidence_bar_agrees_best_with_what_is_marked(
+    toy_policy: Policy, marked: list[tuple[int, int]], expected: float, why: str
+) -> None:
+    encoder = Stage({}, {"clown": 1.0, "you": -1.0})
+    assert evidence_bar(encoder, [("you clown", marked)], toy_policy) == expected, why  # type: ignore[arg-type]
