@@ -557,6 +557,16 @@ def test_the_option_chooses_the_stages(
     assert json.loads(target.read_text())["decided_by"] == decided_by
 
 
+def test_the_table_names_the_stage_in_one_line(toy: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stages = Model(Fake(other=0.4), Second({"clown": 0.75}))  # type: ignore[arg-type]
+    monkeypatch.setattr(pipe, "load_model", lambda folder: stages)
+    source = tmp_path / "in.csv"
+    source.write_text("id,text\nb2,you clown\n")
+    result = toy("review", source)
+    assert re.search(r"b2 +reject +personal_attack +encoder +clown +you clown", result.out)
+    assert "1 by encoder" in result.err
+
+
 # --------------------------------------------------------------------------- labelled files
 
 

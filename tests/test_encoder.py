@@ -295,7 +295,7 @@ def test_word_logits_are_of_the_window_that_gives_the_highest(tokeniser: Tokenis
 
 
 def test_word_logits_are_of_the_highest_piece(make: Make) -> None:
-    encoder, _ = make({"clown": 1.0, "id": -1.0, "##iot": 0.5})
+    encoder, _ = make({"clown": 1.0, "id": 0.5, "##iot": -1.0})
     comment = folded("an idiot clown!")
     text = comment.skeleton.text
     assert [(text[start:end], logit) for (start, end), logit in encoder.word_logits(comment)] == [

@@ -306,7 +306,9 @@ def test_promotion_sets_are_the_held_out_rows_that_are_labelled_for_it(
         for note in ("b.csv", "a.csv", "c.csv")
         for promotion in (1, 0)
     ]
-    pq.write_table(pa.Table.from_pylist([row | {"reject": row["promotion"]} for row in rows]), tmp_path / "english.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([row | {"reject": row["promotion"]} for row in rows]), tmp_path / "english.parquet"
+    )
     found = promotion_sets(tmp_path)
     assert {name: [row.text for row in rows] for name, rows in found.items()} == {
         "spam b": ["spam b.csv 1", "spam b.csv 0"],
@@ -325,17 +327,24 @@ def test_jigsaw_auc_by_label() -> None:
     # One row of each label alone, one of all, one of none, and one that has no six labels.
     notes = ["100000", "010000", "001000", "000100", "000010", "000001", "111111", "000000", "healthy=1"]
     rows = [Labelled("x", "jigsaw-subsets", UNSAID, note=note) for note in notes]
+    low = dict.fromkeys(GUIDELINES, 0.1)
     by_note = {
-        "000100": decided(0.1, **dict.fromkeys(GUIDELINES, 0.1) | {"threat": 0.9}),
+        "010000": decided(0.1, **low | {"profanity": 0.9}),
+        "000100": decided(0.1, **low | {"threat": 0.9}),
         "111111": decided(0.9, **dict.fromkeys(GUIDELINES, 0.9)),
     }
-    rest = decided(0.1, **dict.fromkeys(GUIDELINES, 0.1))
-    found = jigsaw_auc(rows, [by_note.get(note, rest) for note in notes])
+    found = jigsaw_auc(rows, [by_note.get(note, decided(0.1, **low)) for note in notes])
+    # Each label has two rows; that of all labels ranks first, and a score of 0.1 ties with others.
+    assert found == {
+        "toxic": 9 / 12,
+        "severe_toxic": 1.0,  # the mean of two scores
+        "obscene": 8.5 / 12,  # the swear word that is only severe ranks above
+        "threat": 1.0,
+        "insult": 9 / 12,
+        "identity_hate": 9 / 12,
+        "mean": pytest.approx((3 * 9 + 8.5 + 24) / 72),
+    }
     assert list(found) == [*JIGSAW, "mean"]
-    assert found["threat"] == 1.0
-    # Of two rows with the label one ranks above all six others, and one ties with five and is below none or one.
-    assert found["toxic"] == found["insult"] == pytest.approx((6 + (5 * 0.5)) / 12, abs=0.05)
-    assert found["mean"] == pytest.approx(np.mean([found[label] for label in JIGSAW]))
 
 
 class Marks:
@@ -351,9 +360,7 @@ def test_evidence_f1_is_the_mean_over_toxic_comments_of_the_test_fold(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_policy: Policy
 ) -> None:
     spans = {"a clown": ((2, 7),), "a CLOWN": ((0, 7),), "clown": (), "hello": (), "fine clown": ()}
-    rows = [
-        Labelled(text, "civil-toxic-spans", UNSAID | {"reject": int(text != "fine clown")}) for text in spans
-    ]
+    rows = [Labelled(text, "civil-toxic-spans", UNSAID | {"reject": int(text != "fine clown")}) for text in spans]
     monkeypatch.setattr(datasets, "rationales", lambda folder: spans)
     monkeypatch.setattr(evaluation, "evaluation_sets", lambda folder: {"civil-toxic-spans (test fold)": rows})
     count, f1 = evidence_f1(Marks(), toy_policy, tmp_path)  # type: ignore[arg-type]
