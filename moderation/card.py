@@ -99,7 +99,7 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
         "policy": moderator.policy.identity,
         "model": moderator.classifier.version,
         "thresholds": dict(moderator.policy.thresholds),
-        "band": moderator.policy.band,
+        "band": moderator.policy.band and list(moderator.policy.band),
         "sets": qualities,
         "guidelines": by_guideline([row for row, _ in tested], [decision for _, decision in tested]),
         "jigsaw": jigsaw,
@@ -121,9 +121,10 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
 
 
 def _evidence(moderator: Moderator, data: Path) -> dict[str, Any] | None:
-    if not isinstance(moderator.encoder, EncoderClassifier):
+    encoder = moderator.encoder or moderator.classifier
+    if not isinstance(encoder, EncoderClassifier):
         return None
-    rows, f1 = evidence_f1(moderator.encoder, moderator.policy, data)
+    rows, f1 = evidence_f1(encoder, moderator.policy, data)
     return {"rows": rows, "f1": f1}
 
 

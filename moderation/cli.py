@@ -582,7 +582,7 @@ def _show(moderator: Moderator, source: Path, columns: object) -> "Summary":
         ("id", 12),
         ("verdict", 7),
         ("guidelines", 16),
-        ("by", 6),
+        ("by", 7),
         ("evidence", 24),
         ("comment", None),
     ):

@@ -110,8 +110,8 @@ class EncoderClassifier:
     Parameters
     ----------
     stacking
-        Shape (n_outputs, 3): weights of the encoder's and the linear stage's logit, and offset, that make
-        the logit of a probability.
+        Shape (n_outputs, 2 * n_outputs + 1): for each output the weights of the encoder's logits and of the
+        linear stage's, and an offset, that make the logit of a probability.
     bar
         Logit from which a word counts as evidence.
     """
@@ -138,8 +138,8 @@ class EncoderClassifier:
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
-        own, linear = self.logits(comments), self._linear.logits(comments)
-        return probabilities(own * self._stacking[:, 0] + linear * self._stacking[:, 1] + self._stacking[:, 2])
+        both = np.concatenate([self.logits(comments), self._linear.logits(comments)], axis=1)
+        return probabilities(both @ self._stacking[:, :-1].T + self._stacking[:, -1])
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the half-open spans of the original whose words speak for rejecting.

@@ -224,12 +224,13 @@ def evidence_f1(encoder: EncoderClassifier, policy: Policy, folder: Path) -> tup
     Source: Pavlopoulos et al., "SemEval-2021 Task 5: Toxic Spans Detection".
     """
     rationales = datasets.rationales(folder)
-    rows = [row for row in evaluation_sets(folder)["civil-toxic-spans (test fold)"] if row.labels["reject"] == 1]
+    rows = evaluation_sets(folder).get("civil-toxic-spans (test fold)", [])
+    rows = [row for row in rows if row.labels["reject"] == 1 and row.text in rationales]
     agreement = []
     for row in rows:
         comment = fold(row.text, policy.words)
         agreement.append(span_f1(joined(comment, encoder.word_logits(comment), encoder.bar), rationales[row.text]))
-    return len(rows), float(np.mean(agreement))
+    return len(rows), float(np.mean(agreement)) if agreement else 0.0
 
 
 @dataclass(frozen=True, slots=True)

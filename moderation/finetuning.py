@@ -101,6 +101,19 @@ STAGES = (
         3,
         6e-5,
     ),
+    Stage(
+        "own",
+        {
+            "civil-toxic-spans": 8_000,
+            "jigsaw-subsets": 8_000,
+            "wiki-context-toxicity": 2_000,
+            "hatemoji": 1_500,
+            "paradetox": 1_000,
+            "youtube-spam": 1_300,
+        },
+        4,
+        6e-5,
+    ),
 )
 
 

@@ -93,7 +93,7 @@ def load(folder: Path) -> Model:
         if NETWORK not in raw:
             return Model(linear, None)
         stacking, bar = _arrays(raw[STACKING], ("stacking", "bar"))
-        if stacking.shape != (len(OUTPUTS), 3) or bar.shape != ():
+        if stacking.shape != (len(OUTPUTS), 2 * len(OUTPUTS) + 1) or bar.shape != ():
             raise ValueError(f"{STACKING} of shapes {stacking.shape}, {bar.shape}")
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
         return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, float(bar)))

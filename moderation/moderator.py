@@ -121,7 +121,7 @@ class Moderator:
             ]
             for index, row in zip(again, _rounded(self.encoder, [folded[index] for index in again]), strict=True):
                 scores[index], by[index] = row, self.encoder
-        return tuple(map(self._decide, prepared, folded, findings, scores, by))
+        return tuple(self._decide(*row) for row in zip(prepared, folded, findings, scores, by, strict=True))
 
     def _decide(
         self,

@@ -171,7 +171,8 @@ def make(tokeniser: Tokeniser) -> Make:
         bar: float = 0.0,
     ) -> tuple[EncoderClassifier, FakeNetwork]:
         network = FakeNetwork(marked, outputs)
-        weights = np.tile(np.array(stacking, np.float32), (N, 1))
+        own, linear, offset = (np.float32(share) for share in stacking)
+        weights = np.hstack([own * np.eye(N), linear * np.eye(N), np.full((N, 1), offset)]).astype(np.float32)
         return EncoderClassifier(linear_knowing("fine"), network, tokeniser, weights, bar), network  # type: ignore[arg-type]
 
     return made
@@ -208,9 +209,17 @@ def test_score_adds_up_by_hand(make: Make, text: str, own: float, linear: float,
     assert score == pytest.approx(sigmoid(stacking[0] * own + stacking[1] * linear + stacking[2]), abs=1e-6)
 
 
+def test_one_output_may_take_from_another(tokeniser: Tokeniser) -> None:
+    stacking = np.zeros((N, 2 * N + 1), np.float32)
+    stacking[0, [0, OUTPUTS.index("threat")]] = 1, 0.5
+    network = FakeNetwork({"clown": 2.0, "you": 1.0}, {"clown": "any", "you": "threat"})
+    encoder = EncoderClassifier(linear_knowing("fine"), network, tokeniser, stacking, 0.0)  # type: ignore[arg-type]
+    assert encoder.score([folded("you clown")])[0, 0] == pytest.approx(sigmoid(2.0 + 0.5), abs=1e-6)
+
+
 def test_each_output_has_weights_of_its_own(tokeniser: Tokeniser) -> None:
-    stacking = np.zeros((N, 3), np.float32)
-    stacking[:, 2] = np.arange(N) / 4
+    stacking = np.zeros((N, 2 * N + 1), np.float32)
+    stacking[:, -1] = np.arange(N) / 4
     encoder = EncoderClassifier(linear_knowing("fine"), FakeNetwork({}), tokeniser, stacking, 0.0)  # type: ignore[arg-type]
     assert encoder.score([folded("hello")])[0] == pytest.approx([sigmoid(place / 4) for place in range(N)], abs=1e-6)
 

@@ -41,7 +41,7 @@ def written(folder: Path) -> Path:
     save_linear(folder, *arrays())
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
-    np.savez(folder / STACKING, stacking=np.ones((N, 3), np.float32), bar=0.25)
+    np.savez(folder / STACKING, stacking=np.ones((N, 2 * N + 1), np.float32), bar=0.25)
     write_manifest(folder, FILES)
     return folder
 
@@ -215,7 +215,7 @@ def test_every_file_is_checked(tmp_path: Path, name: str, change: Callable[[str]
         (with_array(LINEAR, weights=np.full((16, N), np.nan)), "weights that are no numbers"),
         (without_array(LINEAR, "bias"), "not a model"),
         (with_array(STACKING, stacking=np.zeros((N, 2))), "encoder.npz of shapes"),
-        (with_array(STACKING, stacking=np.full((N, 3), np.inf)), "weights that are no numbers"),
+        (with_array(STACKING, stacking=np.full((N, 2 * N + 1), np.inf)), "weights that are no numbers"),
         (with_array(STACKING, bar=np.zeros(2)), "encoder.npz of shapes"),
         (with_array(STACKING, bar=np.nan), "weights that are no numbers"),
         (without_array(STACKING, "stacking"), "not a model"),

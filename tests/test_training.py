@@ -16,7 +16,17 @@ from moderation.linear import LinearClassifier, features
 from moderation.model import load
 from moderation.normalise import Folded, fold
 from moderation.policy import GUIDELINES, Policy
-from moderation.training import OWN_WEIGHT, Design, evidence_bar, row_weights, stack, train, training_rows
+from moderation.training import (
+    LINEAR_SHARE,
+    OWN_WEIGHT,
+    PERSONAL_ATTACK_SHARE,
+    Design,
+    evidence_bar,
+    row_weights,
+    stack,
+    train,
+    training_rows,
+)
 
 WORDS = dict(zip(GUIDELINES, ("zonk", "wibble", "skreek", "clown", "grockle", "buynow"), strict=True))
 FILLERS = (
@@ -268,9 +278,15 @@ def test_stacking_finds_how_the_stages_add_up(toy_policy: Policy) -> None:
     ]
     linear, encoder = (Stage(dict(zip(texts, logits.tolist(), strict=True))) for logits in (other, own))
     found = stack(linear, encoder, rows, toy_policy)  # type: ignore[arg-type]
-    assert found.shape == (len(OUTPUTS), 3)
+    size = len(OUTPUTS)
+    assert found.shape == (size, 2 * size + 1)
     assert found.dtype == np.float32
-    assert found == pytest.approx(np.tile([1.5, 0.5, -1], (len(OUTPUTS), 1)), abs=0.2)
+    expected = np.hstack([1.5 * np.eye(size), 0.5 * np.eye(size), np.full((size, 1), -1)])
+    assert found[1:] == pytest.approx(expected[1:], abs=0.2)
+    # Any: shares that were chosen, of which only the scale and the offset are fitted.
+    attack = OUTPUTS.index("personal_attack")
+    assert found[0, [attack, size]] / found[0, 0] == pytest.approx([PERSONAL_ATTACK_SHARE, LINEAR_SHARE])
+    assert np.flatnonzero(found[0, :-1]).tolist() == [0, attack, size]
 
 
 def test_stacking_leaves_out_what_is_not_said(toy_policy: Policy) -> None:
