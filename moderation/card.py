@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from moderation import datasets, evasion, fairness
+from moderation.datasets import is_benign_news, news_half
 from moderation.decision import Decision, Verdict
 from moderation.encoder import EncoderClassifier
 from moderation.evaluation import (
     by_guideline,
     evaluation_sets,
     evidence_f1,
-    is_benign_news,
     jigsaw_auc,
-    news_half,
     promotion_f1,
     promotion_sets,
     quality,

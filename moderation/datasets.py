@@ -289,3 +289,17 @@ def fold_of(cluster: str) -> str:
 def half_of(cluster: str) -> str:
     """Give the half of a news comment: ``choose`` (thresholds) or ``judge``."""
     return "choose" if int(hashlib.sha256(cluster.encode()).hexdigest()[8:16], 16) % 2 else "judge"
+
+
+def is_benign_news(row: Labelled) -> bool:
+    """Whether all raters of a news comment found nothing wrong with it."""
+    return (row.source == "c3-constructive" and row.note.startswith("tox=1.00")) or (
+        row.source == "unhealthy-conversations" and row.note.startswith("healthy=1")
+    )
+
+
+def news_half(folder: Path, half: str) -> list[Labelled]:
+    """Give one half of the news comments: ``choose`` is for thresholds, ``judge`` for the result."""
+    rows = public(folder, ("news",))
+    names = clusters([row.text for row in rows])
+    return [row for row, name in zip(rows, names, strict=True) if half_of(name) == half]

@@ -112,6 +112,9 @@ class EncoderClassifier:
     stacking
         Shape (n_outputs, 2 * n_outputs + 1): for each output the weights of the encoder's logits and of the
         linear stage's, and an offset, that make the logit of a probability.
+    shift
+        Shape (n_outputs,): what is added to each output's logit before the highest makes that of any
+        guideline; so a plain threat counts although its comment is otherwise mild.
     bar
         Logit from which a word counts as evidence.
     """
@@ -119,9 +122,16 @@ class EncoderClassifier:
     stage = "encoder"
 
     def __init__(
-        self, linear: LinearClassifier, network: Network, tokeniser: Tokeniser, stacking: Array, bar: float
+        self,
+        linear: LinearClassifier,
+        network: Network,
+        tokeniser: Tokeniser,
+        stacking: Array,
+        shift: Array,
+        bar: float,
     ) -> None:
         self.version = linear.version
+        self._shift = shift
         self.bar = bar
         self._linear = linear
         self._network = network
@@ -139,7 +149,9 @@ class EncoderClassifier:
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
         both = np.concatenate([self.logits(comments), self._linear.logits(comments)], axis=1)
-        return probabilities(both @ self._stacking[:, :-1].T + self._stacking[:, -1])
+        logits = both @ self._stacking[:, :-1].T + self._stacking[:, -1]
+        logits[:, 0] = (logits + self._shift).max(axis=1)
+        return probabilities(logits)
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the half-open spans of the original whose words speak for rejecting.

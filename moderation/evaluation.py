@@ -122,20 +122,6 @@ def evaluation_sets(folder: Path) -> dict[str, list[Labelled]]:
     return dict(sorted(found.items(), key=lambda item: (item[0].endswith("(test fold)"), item[0])))
 
 
-def is_benign_news(row: Labelled) -> bool:
-    """Whether all raters of a news comment found nothing wrong with it."""
-    return (row.source == "c3-constructive" and row.note.startswith("tox=1.00")) or (
-        row.source == "unhealthy-conversations" and row.note.startswith("healthy=1")
-    )
-
-
-def news_half(folder: Path, half: str) -> list[Labelled]:
-    """Give one half of the news comments: ``choose`` is for thresholds, ``judge`` for the result."""
-    rows = datasets.public(folder, ("news",))
-    names = datasets.clusters([row.text for row in rows])
-    return [row for row, name in zip(rows, names, strict=True) if datasets.half_of(name) == half]
-
-
 def threshold_for(decisions: Iterable[Decision], false_rejection: float) -> float:
     """Give the threshold at which the classifier alone rejects at most this share of benign comments.
 

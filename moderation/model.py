@@ -92,11 +92,12 @@ def load(folder: Path) -> Model:
         linear = LinearClassifier(manifest["version"], *arrays)
         if NETWORK not in raw:
             return Model(linear, None)
-        stacking, bar = _arrays(raw[STACKING], ("stacking", "bar"))
-        if stacking.shape != (len(OUTPUTS), 2 * len(OUTPUTS) + 1) or bar.shape != ():
-            raise ValueError(f"{STACKING} of shapes {stacking.shape}, {bar.shape}")
+        stacking, shift, bar = _arrays(raw[STACKING], ("stacking", "shift", "bar"))
+        size = len(OUTPUTS)
+        if stacking.shape != (size, 2 * size + 1) or shift.shape != (size,) or bar.shape != ():
+            raise ValueError(f"{STACKING} of shapes {stacking.shape}, {shift.shape}, {bar.shape}")
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
-        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, float(bar)))
+        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar)))
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:

@@ -14,6 +14,7 @@ from moderation.classifier import OUTPUTS
 from moderation.encoder import MAX_TOKENS, MAX_WINDOWS, STRIDE_TOKENS, EncoderClassifier, Network, Tokeniser, Tokens
 from moderation.linear import LinearClassifier, features
 from moderation.normalise import Folded, Words, fold
+from moderation.training import UNSHIFTED
 
 N = len(OUTPUTS)
 SIZE = MAX_TOKENS - 2
@@ -173,7 +174,7 @@ def make(tokeniser: Tokeniser) -> Make:
         network = FakeNetwork(marked, outputs)
         own, linear, offset = (np.float32(share) for share in stacking)
         weights = np.hstack([own * np.eye(N), linear * np.eye(N), np.full((N, 1), offset)]).astype(np.float32)
-        return EncoderClassifier(linear_knowing("fine"), network, tokeniser, weights, bar), network  # type: ignore[arg-type]
+        return EncoderClassifier(linear_knowing("fine"), network, tokeniser, weights, UNSHIFTED, bar), network  # type: ignore[arg-type]
 
     return made
 
@@ -209,18 +210,30 @@ def test_score_adds_up_by_hand(make: Make, text: str, own: float, linear: float,
     assert score == pytest.approx(sigmoid(stacking[0] * own + stacking[1] * linear + stacking[2]), abs=1e-6)
 
 
+def test_the_highest_shifted_logit_is_that_of_any(tokeniser: Tokeniser) -> None:
+    stacking = np.hstack([np.eye(N), np.zeros((N, N + 1))]).astype(np.float32)
+    shift = np.zeros(N, np.float32)
+    shift[OUTPUTS.index("threat")], shift[OUTPUTS.index("abuse")] = 1.5, -9.0
+    network = FakeNetwork({"clown": 2.0, "you": 1.0, "fine": 5.0}, {"clown": "any", "you": "threat", "fine": "abuse"})
+    encoder = EncoderClassifier(linear_knowing("fine"), network, tokeniser, stacking, shift, 0.0)  # type: ignore[arg-type]
+    scores = encoder.score([folded(text) for text in ("clown", "you clown", "fine clown")])
+    assert scores[:, 0] == pytest.approx([sigmoid(2.0), sigmoid(2.5), sigmoid(2.0)], abs=1e-6)
+    # The guidelines' own scores stay as they are.
+    assert scores[1, OUTPUTS.index("threat")] == pytest.approx(sigmoid(1.0), abs=1e-6)
+
+
 def test_one_output_may_take_from_another(tokeniser: Tokeniser) -> None:
     stacking = np.zeros((N, 2 * N + 1), np.float32)
     stacking[0, [0, OUTPUTS.index("threat")]] = 1, 0.5
     network = FakeNetwork({"clown": 2.0, "you": 1.0}, {"clown": "any", "you": "threat"})
-    encoder = EncoderClassifier(linear_knowing("fine"), network, tokeniser, stacking, 0.0)  # type: ignore[arg-type]
+    encoder = EncoderClassifier(linear_knowing("fine"), network, tokeniser, stacking, UNSHIFTED, 0.0)  # type: ignore[arg-type]
     assert encoder.score([folded("you clown")])[0, 0] == pytest.approx(sigmoid(2.0 + 0.5), abs=1e-6)
 
 
 def test_each_output_has_weights_of_its_own(tokeniser: Tokeniser) -> None:
     stacking = np.zeros((N, 2 * N + 1), np.float32)
     stacking[:, -1] = np.arange(N) / 4
-    encoder = EncoderClassifier(linear_knowing("fine"), FakeNetwork({}), tokeniser, stacking, 0.0)  # type: ignore[arg-type]
+    encoder = EncoderClassifier(linear_knowing("fine"), FakeNetwork({}), tokeniser, stacking, UNSHIFTED, 0.0)  # type: ignore[arg-type]
     assert encoder.score([folded("hello")])[0] == pytest.approx([sigmoid(place / 4) for place in range(N)], abs=1e-6)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from moderation import Moderator, Policy, datasets, evaluation
 from moderation.card import measure, table, write_card
-from moderation.datasets import Labelled, Source
+from moderation.datasets import Labelled, Source, is_benign_news, news_half
 from moderation.decision import Decision, Verdict
 from moderation.evaluation import (
     JIGSAW,
@@ -21,9 +21,7 @@ from moderation.evaluation import (
     calibration_error,
     evaluation_sets,
     evidence_f1,
-    is_benign_news,
     jigsaw_auc,
-    news_half,
     promotion_f1,
     promotion_sets,
     quality,

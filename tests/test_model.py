@@ -41,7 +41,7 @@ def written(folder: Path) -> Path:
     save_linear(folder, *arrays())
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
-    np.savez(folder / STACKING, stacking=np.ones((N, 2 * N + 1), np.float32), bar=0.25)
+    np.savez(folder / STACKING, stacking=np.ones((N, 2 * N + 1), np.float32), shift=np.zeros(N), bar=0.25)
     write_manifest(folder, FILES)
     return folder
 

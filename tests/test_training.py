@@ -17,10 +17,13 @@ from moderation.model import load
 from moderation.normalise import Folded, fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.training import (
+    ANY_SHARE,
+    GUIDELINE_SHARE,
     LINEAR_SHARE,
     OWN_WEIGHT,
     PERSONAL_ATTACK_SHARE,
     Design,
+    benign_shift,
     evidence_bar,
     row_weights,
     stack,
@@ -287,6 +290,21 @@ def test_stacking_finds_how_the_stages_add_up(toy_policy: Policy) -> None:
     attack = OUTPUTS.index("personal_attack")
     assert found[0, [attack, size]] / found[0, 0] == pytest.approx([PERSONAL_ATTACK_SHARE, LINEAR_SHARE])
     assert np.flatnonzero(found[0, :-1]).tolist() == [0, attack, size]
+
+
+def test_shift_sets_a_rare_guideline_score_equal_to_a_rare_score_of_any() -> None:
+    rising = np.linspace(0.1, 0.9, 1001)
+    scores = np.tile(rising[:, None], (1, len(OUTPUTS))).astype(np.float32)
+    scores[:, 1] = scores[:, 1] / 2  # a guideline whose score is low on benign comments speaks sooner
+    shift = benign_shift(scores)
+    any_reached, reached = np.quantile(rising, 1 - ANY_SHARE), np.quantile(rising, 1 - GUIDELINE_SHARE)
+    assert shift[0] == 0
+    assert shift[1] == pytest.approx(log_odds(any_reached) - log_odds(reached / 2), abs=1e-3)
+    assert shift[2:] == pytest.approx(log_odds(any_reached) - log_odds(reached), abs=1e-3)
+
+
+def log_odds(share: float) -> float:
+    return float(np.log(share / (1 - share)))
 
 
 def test_stacking_leaves_out_what_is_not_said(toy_policy: Policy) -> None:

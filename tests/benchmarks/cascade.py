@@ -18,9 +18,9 @@ import numpy as np
 from moderation import ModerationError, Moderator, datasets
 from moderation.charts import Point, frontier
 from moderation.classifier import OUTPUTS
-from moderation.datasets import Labelled
+from moderation.datasets import Labelled, is_benign_news, news_half
 from moderation.decision import Decision, Verdict
-from moderation.evaluation import evaluation_sets, is_benign_news, news_half, quality, review
+from moderation.evaluation import evaluation_sets, quality, review
 from moderation.normalise import Folded
 
 SPEED_ROWS = 3000

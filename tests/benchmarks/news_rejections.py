@@ -10,8 +10,9 @@ project, so that a command prints them.
 import argparse
 from pathlib import Path
 
+from moderation.datasets import is_benign_news, news_half
 from moderation.decision import Verdict
-from moderation.evaluation import is_benign_news, news_half, review
+from moderation.evaluation import review
 from moderation.moderator import Moderator
 
 
