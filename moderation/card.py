@@ -27,7 +27,7 @@ from moderation.moderator import Moderator
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
 
-ATTACKED = 1000
+ATTACKED = 600
 """Comments to reject, and benign ones, that the attack suite disguises."""
 LEAST_SHARE = 0.7
 """Share of right verdicts under which a function of the suites counts as weak."""

@@ -310,7 +310,9 @@ class Places(FakeNetwork):
 
 
 def test_word_logits_are_of_the_window_that_gives_the_highest(tokeniser: Tokeniser) -> None:
-    encoder = EncoderClassifier(linear_knowing("fine"), Places({}), tokeniser, np.ones((N, 3), np.float32), 0.0)  # type: ignore[arg-type]
+    encoder = EncoderClassifier(
+        linear_knowing("fine"), Places({}), tokeniser, np.ones((N, 2 * N + 1), np.float32), UNSHIFTED, 0.0
+    )  # type: ignore[arg-type]
     words = encoder.word_logits(folded("word " * (STRIDE_TOKENS + SIZE)))
     # The second window begins behind the hundredth word; those that both hold lie later in the first.
     assert [logit for _, logit in words] == [*range(1, SIZE + 1), *range(SIZE - STRIDE_TOKENS + 1, SIZE + 1)]

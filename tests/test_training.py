@@ -22,6 +22,7 @@ from moderation.training import (
     LINEAR_SHARE,
     OWN_WEIGHT,
     PERSONAL_ATTACK_SHARE,
+    SPEAKING,
     Design,
     benign_shift,
     evidence_bar,
@@ -295,12 +296,15 @@ def test_stacking_finds_how_the_stages_add_up(toy_policy: Policy) -> None:
 def test_shift_sets_a_rare_guideline_score_equal_to_a_rare_score_of_any() -> None:
     rising = np.linspace(0.1, 0.9, 1001)
     scores = np.tile(rising[:, None], (1, len(OUTPUTS))).astype(np.float32)
-    scores[:, 1] = scores[:, 1] / 2  # a guideline whose score is low on benign comments speaks sooner
+    speaking = [OUTPUTS.index(name) for name in SPEAKING]
+    scores[:, speaking[0]] /= 2  # a guideline whose score is low on benign comments speaks sooner
     shift = benign_shift(scores)
     any_reached, reached = np.quantile(rising, 1 - ANY_SHARE), np.quantile(rising, 1 - GUIDELINE_SHARE)
     assert shift[0] == 0
-    assert shift[1] == pytest.approx(log_odds(any_reached) - log_odds(reached / 2), abs=1e-3)
-    assert shift[2:] == pytest.approx(log_odds(any_reached) - log_odds(reached), abs=1e-3)
+    assert shift[speaking[0]] == pytest.approx(log_odds(any_reached) - log_odds(reached / 2), abs=1e-3)
+    assert shift[speaking[1:]] == pytest.approx(log_odds(any_reached) - log_odds(reached), abs=1e-3)
+    silent = set(range(1, len(OUTPUTS))) - set(speaking)
+    assert all(shift[place] == -np.inf for place in silent)
 
 
 def log_odds(share: float) -> float:
