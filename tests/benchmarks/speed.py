@@ -1,6 +1,7 @@
 """Measure on one core how many comments a second moderation and its peers do, and how long one process takes.
 
 Usage: python tests/benchmarks/speed.py --data DIR [--rows N] [--model DIR] [--policy FILE] [--core N]
+       [--classifier cascade|linear|encoder]
 """
 
 import argparse
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=20_000, help="comments to review (default 20000)")
     parser.add_argument("--model", type=Path, help="model folder; the one shipped if not given")
     parser.add_argument("--policy", type=Path, help="policy file; the one shipped if not given")
+    parser.add_argument("--classifier", default="cascade", help="cascade, linear or encoder (default cascade)")
     parser.add_argument("--core", type=int, help="the core to run on; the last one allowed if not given")
     options = parser.parse_args()
     if options.rows < 1:
@@ -51,7 +53,7 @@ def main() -> int:
         texts = sampled(news, options.rows, "speed")
         # In an order of no source, so that the first rows are like the rest.
         texts = sorted(texts, key=hash_of)
-        lines = ours(texts, options.policy, options.model)
+        lines = ours(texts, options.policy, options.model, options.classifier)
     except ModerationError as error:
         say(str(error))
         return 3
@@ -70,7 +72,12 @@ def main() -> int:
     for name, count, seconds in lines:
         print(f"| {name} | {count or ''} | {seconds:.2f} | {f'{count / seconds:,.0f}' if count else ''} |")
 
-    extra = [part for key in ("policy", "model") if (file := getattr(options, key)) for part in (f"--{key}", str(file))]
+    extra = [
+        part
+        for key in ("policy", "model", "classifier")
+        if (file := getattr(options, key))
+        for part in (f"--{key}", str(file))
+    ]
     commands = {
         "python, nothing done": [sys.executable, "-c", "pass"],
         'moderation check "hello"': [*command(), "check", "hello", *extra],
@@ -102,7 +109,9 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def ours(texts: Sequence[str], policy: Path | None, model: Path | None) -> list[tuple[str, int, float]]:
+def ours(
+    texts: Sequence[str], policy: Path | None, model: Path | None, classifier: str
+) -> list[tuple[str, int, float]]:
     """Time loading, the review of a file, and each stage alone.
 
     Returns
@@ -116,7 +125,7 @@ def ours(texts: Sequence[str], policy: Path | None, model: Path | None) -> list[
 
     lines = []
     begun = time.perf_counter()
-    moderator = Moderator.load(policy, model)
+    moderator = Moderator.load(policy, model, classifier)
     moderator.review("hello")  # Terms and patterns are compiled when first used.
     lines.append(("moderation: load policy and model", 0, time.perf_counter() - begun))
     with tempfile.TemporaryDirectory(prefix="moderation-speed-") as folder:
@@ -137,7 +146,7 @@ def ours(texts: Sequence[str], policy: Path | None, model: Path | None) -> list[
     stages: dict[str, Callable[[], object]] = {
         "fold alone": lambda: [fold(text, words) for text in texts],
         "rules alone, on folded comments": lambda: [apply_rules(one, moderator.policy) for one in folded],
-        "classifier alone, on folded comments": lambda: [moderator.classifier.score(chunk) for chunk in chunks],
+        "linear stage alone, on folded comments": lambda: [moderator.classifier.score(chunk) for chunk in chunks],
     }
     lines.extend((f"moderation: {name}", len(texts), best(work)) for name, work in stages.items())
     return lines
