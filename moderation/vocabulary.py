@@ -114,6 +114,12 @@ COMMON = frozenset(
 
 GENUINE = frozenset(
     (
+        "antispastic asperging boongaries bronchospastic chiks chinkapin chinkapins chinkaras chinkerinchee "
+        "chinkerinchees conima fagoted ingate ingates looies marconigraphed marconigraphing niggarding niggardize "
+        "niggardized niggardizes niggardizing niggardliness niggardlinesses phorminges pucked punkas quintroon "
+        "quintroons sackers salopettes salops serging shittimwood shittimwoods vasospastic wakers bellendiğinde "
+        "bellendiğinden bellendiğini bellendiğinin cuntalı çıngar göveren iskontolama iskontolanmak miligramcık "
+        "programcık reklamcık reklamcıkçılık "
         "abbs abos acik ahole amick amik aring ased ases ashat ashats asing assad aswad azole ballack barstad "
         "bart barts basted basters batard batards batch batches bats bawag belled betch bich biches bigos biot "
         "bith blad blajd blat blayt blush blyd bobs boer boers boms bones bong bongs bonner bonners boog boogs "
