@@ -58,7 +58,9 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
     -------
     dict
         ``policy``, ``model``, ``sets`` (list of the fields of `Quality`), ``guidelines`` (AUC of each
-        guideline's score on the test folds), ``news`` and ``suites``.
+        guideline's score on the test folds), ``news``, ``stages`` (what decided there), ``jigsaw`` (AUC a
+        label), ``promotion``, ``evidence``, ``fairness``, ``evasion``, ``suites`` and ``missed`` (sentences of
+        the suites that are judged wrongly).
 
     Raises
     ------
@@ -285,12 +287,13 @@ news lines. Where people's livelihood or safety hang on a decision, a person mus
 
 and the sentences in `data/training`, written for this project (weight 8). Never trained on: {unused}.
 Near-duplicates of held-out and test rows are left out. Sources with unclear or non-commercial licences took no part
-in fitting or calibration; half of the news comments chose the thresholds.
+in fitting weights or calibration slopes. Half of the news comments, which are non-commercial, chose the thresholds, how
+much of the personal-attack and the linear logit counts for any guideline, and what is added to the logits of vulgarity,
+threat and promotion before they speak for any.
 
 ## Cost
-Measured by `tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py`, see the README: on one core the linear
-stage alone takes under half a millisecond a comment, the encoder some ten. Fine-tuning takes about forty minutes of
-two cores; no graphics processor is needed for anything.
+`tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py` measure it; the README has their figures. No graphics
+processor is needed for anything.
 
 ## Measured
 {table(figures)}

@@ -264,12 +264,14 @@ def _evaluate_file(moderator: Moderator, file: Path, text: str | None, labels: l
 
     found = []
     columns = [entry.partition("=")[0] for entry in labels]
+    for entry in labels:
+        output = entry.partition("=")[2]
+        if output and output not in GUIDELINES:
+            raise typer.BadParameter(f"--label {entry}: no guideline {output!r}; one of {', '.join(GUIDELINES)}")
     comments, truths = _labelled(file, text, columns)
     decisions = moderator.review_many(comments)
     for entry, truth in zip(labels, truths, strict=True):
         name, _, output = entry.partition("=")
-        if output and output not in GUIDELINES:
-            raise typer.BadParameter(f"--label {entry}: no guideline {output!r}; one of {', '.join(GUIDELINES)}")
         figures = asdict(quality(name, truth, decisions))
         if output and len(set(truth)) == 2:
             figures[f"auc_{output}"] = float(roc_auc_score(truth, [d.scores.get(output, 0.0) for d in decisions]))

@@ -1,7 +1,7 @@
 """Fine-tune the small transformer encoder, then export it for the run-time stage.
 
-Two stages: first the label-rich public sources, then news comments and the sentences written for this
-project, so that what is learned last is what is asked. The state is saved as it goes, and a run that was
+Three stages: the label-rich public sources, then news comments with the sentences written for this project,
+then mostly these, so that what is learned last is what is asked. The state is saved as it goes, and a run that was
 cut off continues where it stood.
 
 Source: Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018 (general before target data);
@@ -334,7 +334,7 @@ def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, rep
 
 
 def _groups(network: Network) -> list[dict[str, Any]]:
-    """Give the parameters in groups: the new heads learn ten times as fast, and biases and norms do not decay."""
+    """Give the parameters in groups: biases, norms and the new heads do not decay."""
     body = list(network.body.named_parameters())
     plain = [p for name, p in body if name.endswith("bias") or "LayerNorm" in name]
     decayed = [p for name, p in body if not (name.endswith("bias") or "LayerNorm" in name)]

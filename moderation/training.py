@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moderation import datasets
-from moderation.classifier import OUTPUTS
+from moderation.classifier import OUTPUTS, Array
 from moderation.datasets import Labelled, span_f1
 from moderation.encoder import EncoderClassifier, Network, Tokeniser, joined
 from moderation.linear import LinearClassifier, features, pairs, sentences
@@ -44,7 +44,6 @@ STACKED_ROWS = 8000
 """Comments of the validation folds that fit the encoder's stacking."""
 
 Report = Callable[[str], None]
-Array = npt.NDArray[np.float32]
 
 
 def training_rows(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
