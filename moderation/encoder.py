@@ -4,6 +4,8 @@ It runs on ONNX Runtime, one window of a comment at a time: 8-bit activations ar
 a comment's score never depends on what is beside it in a batch.
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +34,28 @@ class Tokens:
     spans: tuple[tuple[int, int], ...]
 
 
+_EMOJI = re.compile("[\u2300-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
+_SKIN = dict(zip(range(0x1F3FB, 0x1F400), ("light", "medium light", "medium", "medium dark", "dark"), strict=True))
+
+
+def spelled(text: str) -> tuple[str, list[int] | None]:
+    """Give the text with emoji written out as words, and for each of its characters the offset in ``text``.
+
+    The encoder's vocabulary has no emoji; the offsets are None where there is nothing to write out.
+    """
+    if not _EMOJI.search(text):
+        return text, None
+    parts: list[str] = []
+    places: list[int] = []
+    for place, character in enumerate(text):
+        if _EMOJI.match(character):
+            skin = _SKIN.get(ord(character))
+            character = f" {f'{skin} skin' if skin else unicodedata.name(character, '').lower()} "
+        parts.append(character)
+        places.extend([place] * len(character))
+    return "".join(parts), places
+
+
 class Tokeniser:
     """Cuts a text into windows of word pieces.
 
@@ -57,8 +81,10 @@ class Tokeniser:
         return tokenizer
 
     def windows(self, text: str) -> list[Tokens]:
-        """Give the windows of a text, at least one."""
-        whole = self._tokenizer.encode(text, add_special_tokens=False)
+        """Give the windows of a text, at least one; an emoji is read by its Unicode name."""
+        read, places = spelled(text)
+        whole = self._tokenizer.encode(read, add_special_tokens=False)
+        offsets = whole.offsets if places is None else [(places[a], places[b - 1] + 1) for a, b in whole.offsets]
         first, last = (self._tokenizer.token_to_id(mark) for mark in ("[CLS]", "[SEP]"))
         size = MAX_TOKENS - 2
         starts = [0, *range(STRIDE_TOKENS, len(whole.ids) - size + STRIDE_TOKENS, STRIDE_TOKENS)]
@@ -67,7 +93,7 @@ class Tokeniser:
         return [
             Tokens(
                 (first, *whole.ids[start : start + size], last),
-                ((0, 0), *whole.offsets[start : start + size], (0, 0)),
+                ((0, 0), *offsets[start : start + size], (0, 0)),
             )
             for start in starts
         ]

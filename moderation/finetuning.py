@@ -31,7 +31,7 @@ from moderation.policy import Policy
 BATCH_TOKENS = 3072
 """Tokens in a batch, padding included."""
 SEED = 20261125
-RATIONALE_SHARE = 0.5
+RATIONALE_SHARE = 1.0
 """Weight of the loss on the annotators' spans beside that on the labels."""
 SAVE_EVERY_BATCHES = 200
 
@@ -113,6 +113,26 @@ STAGES = (
         },
         4,
         6e-5,
+    ),
+    Stage(
+        "long",
+        {
+            "jigsaw-subsets": 26_000,
+            "civil-toxic-spans": 13_000,
+            "paradetox": 6_000,
+            "wiki-context-toxicity": 5_000,
+            "hatemoji": 5_000,
+            "edos": 5_000,
+            "implicit-hate": 4_000,
+            "davidson": 3_000,
+            "hatexplain": 2_000,
+            "convabuse": 1_500,
+            "misogyny-eacl": 1_500,
+            "youtube-spam": 1_300,
+            "sms-spam": 800,
+        },
+        10,
+        1.5e-4,
     ),
 )
 

