@@ -29,7 +29,7 @@ class Moderator:
     classifier
         Scores every comment: anything with ``version``, ``stage``, ``score`` and ``evidence``.
     encoder
-        Scores again what no rule rejects and the first scored within the policy's band; None for no
+        Scores again what no rule rejects and the first scored within the policy's bands; None for no
         second look.
 
     Examples
@@ -46,7 +46,7 @@ class Moderator:
     def __init__(self, policy: Policy, classifier: Classifier, encoder: Classifier | None = None) -> None:
         self.policy = policy
         self.classifier = classifier
-        self.encoder = encoder if policy.band else None
+        self.encoder = encoder if policy.encoder else None
 
     @classmethod
     def default(cls) -> "Moderator":
@@ -68,7 +68,7 @@ class Moderator:
         Parameters
         ----------
         classifier
-            One of `CLASSIFIERS`: ``cascade`` (the encoder looks again within the policy's band), ``linear``
+            One of `CLASSIFIERS`: ``cascade`` (the encoder looks again within the policy's bands), ``linear``
             (never) or ``encoder`` (at every comment; to compare).
 
         Raises
@@ -112,12 +112,12 @@ class Moderator:
         findings = [apply_rules(views, self.policy) for views in folded]
         scores = _rounded(self.classifier, folded)
         by = [self.classifier] * len(prepared)
-        if self.encoder and self.policy.band:
-            low, high = self.policy.band
+        if self.encoder and self.policy.encoder:
             again = [
                 index
-                for index, found in enumerate(findings)
-                if low <= scores[index][0] < high and not any(finding.effect is Effect.REJECT for finding in found)
+                for index, (comment, found) in enumerate(zip(prepared, findings, strict=True))
+                if self.policy.encoder.hold(scores[index][0], len(comment.text))
+                and not any(finding.effect is Effect.REJECT for finding in found)
             ]
             for index, row in zip(again, _rounded(self.encoder, [folded[index] for index in again]), strict=True):
                 scores[index], by[index] = row, self.encoder

@@ -55,6 +55,8 @@ _RULE_KEYS = (
 )
 DEFAULT_BAND = (0.3, 0.98)
 """Linear scores that the encoder looks at again where a policy names no band."""
+DEFAULT_SHORT = 160
+"""Characters (code points) up to which a comment is short, where a policy does not say."""
 
 _POLICY_KEYS = ("policy", "thresholds", "encoder", "guideline", "list", "rule")
 
@@ -117,6 +119,31 @@ class Rule:
         return self.view == view or (self.view == "skeleton" and view == "folded")
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderBands:
+    """Which comments the encoder looks at again: those whose linear score lies in a band.
+
+    A short comment gives the linear stage little to go on and costs the encoder little time, so that it has a band
+    of its own.
+
+    Parameters
+    ----------
+    band, short_band
+        Linear scores from the first (``>=``) up to the second (``<``), probabilities.
+    short
+        Up to how many characters (code points) of the original a comment is short.
+    """
+
+    band: tuple[float, float]
+    short: int
+    short_band: tuple[float, float]
+
+    def hold(self, score: float, characters: int) -> bool:
+        """Say whether the encoder looks at a comment with this linear score and length."""
+        low, high = self.short_band if characters <= self.short else self.band
+        return low <= score < high
+
+
 @dataclass(frozen=True)
 class Policy:
     """A versioned set of guidelines, rules and thresholds; `load_policy` makes one.
@@ -132,9 +159,8 @@ class Policy:
     thresholds
         ``unflagged`` and ``referred``, probabilities from 0 to 1; the score must reach (``>=``) the one
         that applies for a comment to be rejected.
-    band
-        Linear scores from the first (``>=``) up to the second (``<``) are left to the encoder; None where
-        the policy does without it.
+    encoder
+        Which comments are left to the encoder; None where the policy does without it.
     term_files
         Terms and allowed words of each term file that a rule names.
     """
@@ -146,7 +172,7 @@ class Policy:
     rules: tuple[Rule, ...]
     retired: tuple[Rule, ...]
     thresholds: Mapping[str, float]
-    band: tuple[float, float] | None
+    encoder: EncoderBands | None
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
 
     @property
@@ -381,7 +407,7 @@ class _Reader:
             rules=tuple(rule for rule in rules.values() if not rule.retired),
             retired=tuple(rule for rule in rules.values() if rule.retired),
             thresholds=thresholds,
-            band=self._band(),
+            encoder=self._encoder(),
             term_files=self.term_files,
         )
 
@@ -454,20 +480,28 @@ class _Reader:
             self._fail("thresholds: referred", "must not be above `unflagged`: a referred comment has the lower bar")
         return {key: float(value) for key, value in table.items()}
 
-    def _band(self) -> tuple[float, float] | None:
+    def _encoder(self) -> EncoderBands | None:
         table = self._table("encoder") if "encoder" in self.data else {}
-        self._keys(table, ("use", "band"), "encoder")
-        use, band = table.get("use", True), table.get("band", list(DEFAULT_BAND))
+        self._keys(table, ("use", "band", "short", "short_band"), "encoder")
+        use, short = table.get("use", True), table.get("short", DEFAULT_SHORT)
         if not isinstance(use, bool):
             self._fail("encoder: use", "must be true or false")
+        if not isinstance(short, int) or isinstance(short, bool) or short < 0:
+            self._fail("encoder: short", f"must be a number of characters, such as {DEFAULT_SHORT}")
+        band = self._band(table, "band", DEFAULT_BAND)
+        short_band = self._band(table, "short_band", band)
+        return EncoderBands(band, short, short_band) if use else None
+
+    def _band(self, table: Mapping[str, Any], key: str, default: tuple[float, float]) -> tuple[float, float]:
+        band = table.get(key, list(default))
         if (
             not isinstance(band, list)
             or len(band) != 2
             or not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in band)
             or not 0 <= band[0] <= band[1] <= 1
         ):
-            self._fail("encoder: band", "must be two probabilities, the lower first, such as [0.3, 0.98]")
-        return (float(band[0]), float(band[1])) if use else None
+            self._fail(f"encoder: {key}", "must be two probabilities, the lower first, such as [0.3, 0.98]")
+        return float(band[0]), float(band[1])
 
     def _read_lists(self) -> None:
         lists = self.data.get("list", {})

@@ -52,10 +52,10 @@ def test_thresholds_leave_room_for_both_verdicts() -> None:
 
 
 def test_the_encoder_looks_at_what_the_thresholds_decide() -> None:
-    assert POLICY.band
-    low, high = POLICY.band
-    assert low < POLICY.thresholds["referred"]
-    assert POLICY.thresholds["unflagged"] <= high
+    assert POLICY.encoder
+    for low, high in (POLICY.encoder.band, POLICY.encoder.short_band):
+        assert low < POLICY.thresholds["referred"]
+        assert POLICY.thresholds["unflagged"] <= high
 
 
 @RULES

@@ -301,6 +301,9 @@ def test_cascade_decides_alone_as_in_any_batch(toy_policy: Policy, texts: list[s
         ("[encoder]\nuse = false\nband = [0, 1]\n", []),
         ("[encoder]\nband = [0, 1]\n", ["0 0", "0.3 0", "0.5 0", "0.98 0"]),
         ("[encoder]\nband = [0.5, 0.98]\n", ["0.5 0"]),
+        ("[encoder]\nshort_band = [0, 0.3]\n", ["0 0"]),
+        ("[encoder]\nshort = 4\nshort_band = [0, 0.3]\n", ["0 0", "0.3 0", "0.5 0"]),
+        ("[encoder]\nshort = 5\nshort_band = [0.3, 1]\nband = [0, 0]\n", ["0.3 0", "0.5 0"]),
         ("[encoder]\nband = [0.5, 0.5]\n", []),
     ],
 )

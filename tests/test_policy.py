@@ -5,7 +5,7 @@ import pytest
 
 from moderation import Effect, PolicyError, load_policy
 from moderation.normalise import fold
-from moderation.policy import DEFAULT_BAND, read_terms
+from moderation.policy import DEFAULT_BAND, DEFAULT_SHORT, EncoderBands, read_terms
 from moderation.rules import apply_rules, check_examples, disagreeing_examples
 
 TERMS = "# toy words\nnitwit{,s}\t3\n!nitwitville\n"
@@ -107,21 +107,26 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
     check_examples(policy)
 
 
+BANDS = EncoderBands(DEFAULT_BAND, DEFAULT_SHORT, DEFAULT_BAND)
+
+
 @pytest.mark.parametrize(
-    ("table", "band"),
+    ("table", "bands"),
     [
-        ("", DEFAULT_BAND),
-        ("[encoder]", DEFAULT_BAND),
-        ("[encoder]\nuse = true", DEFAULT_BAND),
-        ("[encoder]\nband = [0.2, 0.9]", (0.2, 0.9)),
-        ("[encoder]\nband = [0, 1]", (0.0, 1.0)),
-        ("[encoder]\nband = [0.5, 0.5]", (0.5, 0.5)),
+        ("", BANDS),
+        ("[encoder]", BANDS),
+        ("[encoder]\nuse = true", BANDS),
+        ("[encoder]\nband = [0.2, 0.9]", EncoderBands((0.2, 0.9), DEFAULT_SHORT, (0.2, 0.9))),
+        ("[encoder]\nband = [0, 1]", EncoderBands((0.0, 1.0), DEFAULT_SHORT, (0.0, 1.0))),
+        ("[encoder]\nband = [0.5, 0.5]", EncoderBands((0.5, 0.5), DEFAULT_SHORT, (0.5, 0.5))),
+        ("[encoder]\nshort_band = [0.1, 0.9]", EncoderBands(DEFAULT_BAND, DEFAULT_SHORT, (0.1, 0.9))),
+        ("[encoder]\nshort = 0", EncoderBands(DEFAULT_BAND, 0, DEFAULT_BAND)),
         ("[encoder]\nuse = false", None),
         ("[encoder]\nuse = false\nband = [0.2, 0.9]", None),
     ],
 )
-def test_band_of_the_encoder(tmp_path: Path, table: str, band: tuple[float, float] | None) -> None:
-    assert load_policy(written(tmp_path, changed("[list]", f"{table}\n[list]"))).band == band
+def test_bands_of_the_encoder(tmp_path: Path, table: str, bands: EncoderBands | None) -> None:
+    assert load_policy(written(tmp_path, changed("[list]", f"{table}\n[list]"))).encoder == bands
 
 
 def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) -> None:
@@ -273,7 +278,19 @@ def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) 
             "thresholds: referred: must not be above `unflagged`: a referred comment has the lower bar",
         ),
         # the encoder
-        ("[list]", "[encoder]\nuses = true\n[list]", "encoder: uses: unknown key; valid keys are use, band"),
+        (
+            "[list]",
+            "[encoder]\nuses = true\n[list]",
+            "encoder: uses: unknown key; valid keys are use, band, short, short_band",
+        ),
+        *(
+            (
+                "[list]",
+                f"[encoder]\nshort = {value}\n[list]",
+                "encoder: short: must be a number of characters, such as 160",
+            )
+            for value in ("-1", "0.5", "true", '"160"')
+        ),
         *(
             ("[list]", f"[encoder]\nuse = {value}\n[list]", "encoder: use: must be true or false")
             for value in ("1", '"false"', "[]")

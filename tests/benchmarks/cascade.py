@@ -74,7 +74,7 @@ def main() -> int:
         "rules + encoder": Moderator(policy, encoder),
         "rules + cascade": whole,
     }
-    print(f"policy {policy.identity}, model {linear.version}, band {policy.band}\n")
+    print(f"policy {policy.identity}, model {linear.version}, {policy.encoder}\n")
     print(
         "| classifier | news AUC | news AP | benign news rejected | toxic news rejected | held out AUC "
         "| suites right | comments a second |"
