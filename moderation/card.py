@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moderation import datasets, evasion, fairness
+from moderation import datasets, evasion
 from moderation.datasets import is_benign_news, news_half
 from moderation.decision import Decision, Verdict
 from moderation.encoder import EncoderClassifier
@@ -23,6 +23,8 @@ from moderation.evaluation import (
     review,
     threshold_for,
 )
+from moderation.fairness import bias, counterfactual
+from moderation.markdown import figure, markdown
 from moderation.moderator import Moderator
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
@@ -96,11 +98,13 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
             jigsaw = dict(jigsaw_auc(rows, decisions))
     news, stages = _news(data, decide)
     suites, missed = _suites(decide)
+    bands = moderator.policy.encoder
     return {
         "policy": moderator.policy.identity,
         "model": moderator.classifier.version,
         "thresholds": dict(moderator.policy.thresholds),
-        "encoder_bands": moderator.policy.encoder and asdict(moderator.policy.encoder),
+        "encoder_bands": bands
+        and {"band": list(bands.band), "short": bands.short, "short_band": list(bands.short_band)},
         "sets": qualities,
         "guidelines": by_guideline([row for row, _ in tested], [decision for _, decision in tested]),
         "jigsaw": jigsaw,
@@ -111,10 +115,10 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
             for name, rows in promotion_sets(data).items()
         },
         "evidence": _evidence(moderator, data),
-        "fairness": fairness.figures(
-            fairness.bias([row for row, _ in judged], [decision for _, decision in judged]),
-            fairness.counterfactual(moderator),
-        ),
+        "fairness": {
+            "bias": bias.bias([row for row, _ in judged], [decision for _, decision in judged]).to_dict(),
+            "counterfactual": counterfactual.counterfactual(moderator).to_dict(),
+        },
         "evasion": _evasion(moderator, judged, data),
         "suites": suites,
         "missed": missed,
@@ -184,32 +188,21 @@ def _suites(
     return share, [wrong[name] for name in weakest]
 
 
-def _figure(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
 def table(figures: Mapping[str, Any]) -> str:
     """Draw the figures as text."""
-    rows = [[_figure(entry[key]) for _, key in _COLUMNS] for entry in figures["sets"]]
+    rows = [[figure(entry[key]) for _, key in _COLUMNS] for entry in figures["sets"]]
     news = figures["news"]
     lines = [
         f"policy {figures['policy']}, model {figures['model']}, thresholds {figures['thresholds']}",
         "",
-        _markdown([heading for heading, _ in _COLUMNS], rows),
+        markdown([heading for heading, _ in _COLUMNS], rows),
         "",
         "AUC of each guideline's score, test folds: "
-        + ", ".join(f"{name} {_figure(value)}" for name, value in figures["guidelines"].items()),
+        + ", ".join(f"{name} {figure(value)}" for name, value in figures["guidelines"].items()),
         "",
         f"News comments that choose nothing: {news['benign_rejected']} of {news['benign_rows']} benign ones rejected "
         f"({_share(news['benign_rejected'], news['benign_rows'])}, {news['benign_rejected_by_rule']} of them by rule); "
@@ -235,7 +228,8 @@ def table(figures: Mapping[str, Any]) -> str:
             f"Evidence against annotators' toxic spans, {found['rows']} news comments of the test fold: "
             f"character F1 {found['f1']:.3f}.",
         ]
-    lines += ["", "### Fairness", fairness.table(figures["fairness"])]
+    lines += ["", "### Fairness", bias.table(figures["fairness"]["bias"]), ""]
+    lines.append(counterfactual.table(figures["fairness"]["counterfactual"]))
     lines += ["", "### Evasion", evasion.table(figures["evasion"])]
     if suites := figures["suites"]:
         right = sum(entry["right"] for entry in suites.values())
@@ -250,7 +244,7 @@ def table(figures: Mapping[str, Any]) -> str:
         ]
         order = sorted(suites.items(), key=lambda item: item[1]["right"] / item[1]["cases"])
         rows = [[name, str(entry["right"]), str(entry["cases"])] for name, entry in order]
-        lines.append(_markdown(["function", "right", "cases"], rows))
+        lines.append(markdown(["function", "right", "cases"], rows))
     return "\n".join(lines)
 
 
@@ -285,7 +279,7 @@ disagree with each other and with the policy. Figures on tweets and forums say l
 news lines. Where people's livelihood or safety hang on a decision, a person must look.
 
 ## Training data
-{_markdown(["source", "licence", "from", "weight"], trained)}
+{markdown(["source", "licence", "from", "weight"], trained)}
 
 and the sentences in `data/training`, written for this project (weight 8). Never trained on: {unused}.
 Near-duplicates of held-out and test rows are left out. Sources with unclear or non-commercial licences took no part
@@ -303,7 +297,7 @@ processor is needed for anything.
 ## Known failures
 Sentences of our own suites, one from each of the weakest functions:
 
-{_markdown(["function", "verdict", "comment"], missed)}
+{markdown(["function", "verdict", "comment"], missed)}
 """
     (folder / "CARD.md").write_text(card, encoding="utf-8")
 

@@ -1,10 +1,11 @@
 """The verdict, and everything that a reader needs to redo it by hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
+from moderation.comment import Comment
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
 from moderation.policy import Policy
@@ -88,6 +89,13 @@ class Decision:
             for finding in self.findings
         )
         return "\n".join(lines)
+
+
+class Reviewer(Protocol):
+    """Whatever decides on comments, such as a `Moderator`."""
+
+    def review_many(self, comments: Iterable[Comment | str]) -> Sequence[Decision]:
+        """Decide on comments, in their order."""
 
 
 def decide(

@@ -1,26 +1,18 @@
 """How well the pipe withstands disguise: what each attack costs, and what gets through."""
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from moderation.attacks import ATTACKS, Attack, Span, content_words
-from moderation.comment import Comment
-from moderation.decision import Decision, Verdict
+from moderation.decision import Decision, Reviewer, Verdict
 
 TARGET_FALL = 3.0
 """Points of recall that an attack may cost, of all comments to reject."""
 TARGET_RISE = 0.5
 """Points by which an attack may raise the share of benign comments rejected."""
 _CHUNK = 2000
-
-
-class Reviewer(Protocol):
-    """Whatever decides on comments, such as a `Moderator`."""
-
-    def review_many(self, comments: Iterable[Comment | str]) -> Sequence[Decision]:
-        """Decide on comments, in their order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
-    ("errors", "vocabulary"),
+    ("errors", "markdown", "vocabulary"),
     ("attacks", "comment", "finding", "paths", "normalise"),
     ("policy",),
     ("rules", "classifier", "datasets"),

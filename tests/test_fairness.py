@@ -16,19 +16,11 @@ from moderation.comment import Comment
 from moderation.datasets import Labelled
 from moderation.decision import Decision, Verdict
 from moderation.errors import ModerationError
-from moderation.fairness import (
-    FORMS,
-    LEAST_ROWS,
-    Bias,
-    Group,
-    bias,
-    counterfactual,
-    figures,
-    groups,
-    power_mean,
-    sentences,
-    table,
-)
+from moderation.fairness import bias as ranking
+from moderation.fairness import counterfactual as substitution
+from moderation.fairness.bias import LEAST_ROWS, bias, power_mean
+from moderation.fairness.counterfactual import counterfactual, sentences
+from moderation.fairness.groups import FORMS, Group, groups
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
 
@@ -522,17 +514,19 @@ def test_the_wheel_is_told_of_the_data() -> None:
 ROWS = [row("{people} sing", 0), row("see {a_person}", 0), row("kill {people}", 1), row("burn | {people}", 1)]
 
 
-def measured() -> dict[str, object]:
-    fake = Fake({"orc": 0.71, "kill": 0.9})
-    return figures(bias(*ELVES, [ELF, GNOME]), counterfactual(fake, ROWS, FOUR))
+def ranked() -> dict[str, object]:
+    return bias(*ELVES, [ELF, GNOME]).to_dict()
+
+
+def substituted() -> dict[str, object]:
+    return counterfactual(Fake({"orc": 0.71, "kill": 0.9}), ROWS, FOUR).to_dict()
 
 
 def test_figures_survive_json() -> None:
-    found = measured()
+    assert json.loads(json.dumps(ranked())) == {**ranked(), "groups": list(ranked()["groups"])}
+    found = substituted()
     assert json.loads(json.dumps(found)) == found
-    substitution = found["counterfactual"]
-    assert isinstance(substitution, dict)
-    assert {key: value for key, value in substitution.items() if not key.startswith("by_")} == {
+    assert {key: value for key, value in found.items() if not key.startswith("by_")} == {
         "lines": 4,
         "groups": 4,
         "same": 1,
@@ -546,8 +540,8 @@ def test_figures_survive_json() -> None:
         "to_reject": 8,
         "wrongly_approved": 3,
     }
-    assert [line["line"] for line in substitution["by_line"]][-1] == "kill {people}"  # the one that is the same
-    assert substitution["by_group"][0] == {
+    assert [line["line"] for line in found["by_line"]][-1] == "kill {people}"  # the one that is the same
+    assert found["by_group"][0] == {
         "group": "orc",
         "departs": 3,
         "wrongly_rejected": 2,
@@ -557,12 +551,19 @@ def test_figures_survive_json() -> None:
     }
 
 
-def test_the_table_draws_the_worst() -> None:
-    drawn = table(measured())
+def test_figures_keep_the_worst_only() -> None:
+    many = [row(f"{number} {{people}}", 0) for number in range(30)]
+    found = counterfactual(Fake({"orc": 0.7}), many, FOUR).to_dict()
+    assert (found["lines"], len(found["by_line"])) == (30, substitution.WORST)
+
+
+def test_the_tables_draw_the_worst() -> None:
+    drawn = ranking.table(ranked())
     assert "90 comments to approve and 50 to reject, AUC 0.728" in drawn
     assert "| elf | 40 | 20 | 0.750 | 0.875 | 0.500 |" in drawn
     assert "| mean (power -5) |  |  | 0.750 | 0.875 | 0.500 |" in drawn
     assert "Under 20 rows of a class (to approve, to reject): gnome (0, 0)." in drawn
+    drawn = substitution.table(substituted())
     assert "4 sentences about 4 groups each: 1 with one verdict for all groups" in drawn
     assert "Wrongly rejected: 2 of 8; wrongly approved: 3 of 8." in drawn
     assert "| {people} sing | approve | 3 | 1 | 50.0% | 0.610 | elf to orc |" in drawn
@@ -577,25 +578,18 @@ def test_evenness_by_missing_everything_is_told_apart() -> None:
     assert (blind["same"], blind["pairs_differing"]) == (4, 0.0)
     assert blind["right_for_all"] == {"approve": 2, "reject": 0}
     assert blind["wrong_for_all"] == {"approve": 0, "reject": 2}
-    drawn = table({"bias": None, "counterfactual": blind})
+    drawn = substitution.table(blind)
     assert "to approve: 2 rightly, 0 wrongly" in drawn
     assert "to reject: 0 rightly, 2 wrongly" in drawn
 
 
 def test_the_table_draws_no_more_than_asked() -> None:
-    drawn = table(measured(), worst=1)
+    drawn = substitution.table(substituted(), worst=1)
     assert "| orc |" in drawn
     assert drawn.count("elf to orc") == 1
 
 
-def test_the_table_draws_what_was_measured() -> None:
-    found: Bias = bias(*ELVES, [ELF])
-    assert "sentences" not in table(figures(found, None))
-    assert "AUC" not in table(figures(None, counterfactual(Fake({}), ROWS, FOUR)))
-    assert table(figures(None, None)) == ""
-
-
 def test_the_worst_group_in_the_ranking_comes_first() -> None:
     rows, decisions = labelled(("orc", 1, 0.1, 20), ("orc", 0, 0.9, 20))
-    drawn = table(figures(bias([*ELVES[0], *rows], [*ELVES[1], *decisions], [ELF, ORC]), None))
+    drawn = ranking.table(bias([*ELVES[0], *rows], [*ELVES[1], *decisions], [ELF, ORC]).to_dict())
     assert drawn.index("| orc |") < drawn.index("| elf |")

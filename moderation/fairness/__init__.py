@@ -1,0 +1,1 @@
+"""How evenly the pipe treats groups of people: bias in its ranking, and one sentence said about every group."""
