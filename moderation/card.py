@@ -96,7 +96,9 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
             tested.extend(zip(rows, decisions, strict=True))
         if name == "jigsaw-subsets (test fold)":
             jigsaw = dict(jigsaw_auc(rows, decisions))
-    news, stages = _news(data, decide)
+    judging, choosing = (news_half(data, half) for half in ("judge", "choose"))
+    benign = [row.text for row in judging if is_benign_news(row)]
+    news, stages = _news(judging, [row for row in choosing if is_benign_news(row)], decide)
     suites, missed = _suites(decide)
     bands = moderator.policy.encoder
     return {
@@ -114,43 +116,45 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
             name: {"rows": len(rows), "f1": promotion_f1(rows, decide(rows))}
             for name, rows in promotion_sets(data).items()
         },
-        "evidence": _evidence(moderator, data),
+        "evidence": _evidence(moderator, sets.get("civil-toxic-spans (test fold)", []), data),
         "fairness": {
             "bias": bias.bias([row for row, _ in judged], [decision for _, decision in judged]).to_dict(),
             "counterfactual": counterfactual.counterfactual(moderator).to_dict(),
         },
-        "evasion": _evasion(moderator, judged, data),
+        "evasion": _evasion(moderator, judged, benign),
         "suites": suites,
         "missed": missed,
     }
 
 
-def _evidence(moderator: Moderator, data: Path) -> dict[str, Any] | None:
+def _evidence(moderator: Moderator, rows: Sequence[datasets.Labelled], data: Path) -> dict[str, Any] | None:
     encoder = moderator.encoder or moderator.classifier
     if not isinstance(encoder, EncoderClassifier):
         return None
-    rows, f1 = evidence_f1(encoder, moderator.policy, data)
-    return {"rows": rows, "f1": f1}
+    count, f1 = evidence_f1(encoder, moderator.policy, rows, datasets.rationales(data))
+    return {"rows": count, "f1": f1}
 
 
-def _evasion(moderator: Moderator, judged: Sequence[tuple[datasets.Labelled, Decision]], data: Path) -> dict[str, Any]:
+def _evasion(
+    moderator: Moderator, judged: Sequence[tuple[datasets.Labelled, Decision]], benign: Sequence[str]
+) -> dict[str, Any]:
     """Attack a sample of the comments to reject, a part from each set, and benign news that chose nothing."""
     chance = random.Random(0)
     to_reject = [row.text for row, _ in judged if row.labels["reject"] == 1]
-    benign = [row.text for row in news_half(data, "judge") if is_benign_news(row)]
     rejected = chance.sample(to_reject, min(ATTACKED, len(to_reject)))
     return evasion.measure(moderator, rejected, chance.sample(benign, min(ATTACKED, len(benign)))).to_dict()
 
 
 def _news(
-    data: Path, decide: Callable[[Sequence[datasets.Labelled]], list[Decision]]
+    judged: Sequence[datasets.Labelled],
+    choosing_benign: Sequence[datasets.Labelled],
+    decide: Callable[[Sequence[datasets.Labelled]], list[Decision]],
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Give the rates on news comments with the threshold that one half would choose, and what decided."""
-    judged = news_half(data, "judge")
     decisions = decide(judged)
     benign = [d for row, d in zip(judged, decisions, strict=True) if is_benign_news(row)]
     toxic = [d for row, d in zip(judged, decisions, strict=True) if row.labels["reject"] == 1]
-    choosing = decide([row for row in news_half(data, "choose") if is_benign_news(row)])
+    choosing = decide(choosing_benign)
     figures = {
         "benign_rows": len(benign),
         "benign_rejected": sum(d.verdict is Verdict.REJECT for d in benign),

@@ -198,24 +198,31 @@ def promotion_f1(rows: Sequence[Labelled], decisions: Sequence[Decision]) -> flo
     return float(f1_score([row.labels["promotion"] for row in rows], ["promotion" in d.guidelines for d in decisions]))
 
 
-def evidence_f1(encoder: EncoderClassifier, policy: Policy, folder: Path) -> tuple[int, float]:
-    """Give how well the encoder's evidence agrees with what annotators marked in news comments of the test fold.
+def evidence_f1(
+    encoder: EncoderClassifier, policy: Policy, rows: Sequence[Labelled], marks: Mapping[str, Sequence[tuple[int, int]]]
+) -> tuple[int, float]:
+    """Give how well the encoder's evidence agrees with what annotators marked.
+
+    Parameters
+    ----------
+    rows
+        Comments; those that are not labelled ``reject``, or are not in ``marks``, are left out.
+    marks
+        As `datasets.rationales` gives them.
 
     Returns
     -------
     tuple
-        How many comments (found toxic by at least half of their annotators), and the mean F1 of characters;
-        as in the toxic-spans task a comment without marks counts 1 where nothing is found, else 0.
+        How many comments, and the mean F1 of characters; as in the toxic-spans task a comment without marks
+        counts 1 where nothing is found, else 0.
 
     Source: Pavlopoulos et al., "SemEval-2021 Task 5: Toxic Spans Detection".
     """
-    rationales = datasets.rationales(folder)
-    rows = evaluation_sets(folder).get("civil-toxic-spans (test fold)", [])
-    rows = [row for row in rows if row.labels["reject"] == 1 and row.text in rationales]
+    rows = [row for row in rows if row.labels["reject"] == 1 and row.text in marks]
     agreement = []
     for row in rows:
         comment = fold(row.text, policy.words)
-        agreement.append(span_f1(joined(comment, encoder.word_logits(comment), encoder.bar), rationales[row.text]))
+        agreement.append(span_f1(joined(comment, encoder.word_logits(comment), encoder.bar), marks[row.text]))
     return len(rows), float(np.mean(agreement)) if agreement else 0.0
 
 

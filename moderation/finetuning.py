@@ -330,6 +330,7 @@ def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, rep
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         schedule.load_state_dict(saved["schedule"])
+        torch.set_rng_state(saved["chance"])
         first = saved["batch"]
     report(f"{stage.name}: {len(samples)} comments in {len(todo)} batches, from batch {first}")
     network.train()
@@ -349,6 +350,7 @@ def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, rep
                 "network": network.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "schedule": schedule.state_dict(),
+                "chance": torch.get_rng_state(),
             }
             _write(saved | {"batch": number}, state)
 

@@ -11,7 +11,7 @@ from conftest import Fake
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation import Moderator, Policy, datasets, evaluation
+from moderation import Moderator, Policy, datasets
 from moderation.card import measure, table, write_card
 from moderation.datasets import Labelled, Source, is_benign_news, news_half
 from moderation.decision import Decision, Verdict
@@ -354,14 +354,10 @@ class Marks:
         return [(match.span(), float(match[0] == "clown")) for match in re.finditer(r"\w+", comment.skeleton.text)]
 
 
-def test_evidence_f1_is_the_mean_over_toxic_comments_of_the_test_fold(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, toy_policy: Policy
-) -> None:
+def test_evidence_f1_is_the_mean_over_comments_to_reject(toy_policy: Policy) -> None:
     spans = {"a clown": ((2, 7),), "a CLOWN": ((0, 7),), "clown": (), "hello": (), "fine clown": ()}
     rows = [Labelled(text, "civil-toxic-spans", UNSAID | {"reject": int(text != "fine clown")}) for text in spans]
-    monkeypatch.setattr(datasets, "rationales", lambda folder: spans)
-    monkeypatch.setattr(evaluation, "evaluation_sets", lambda folder: {"civil-toxic-spans (test fold)": rows})
-    count, f1 = evidence_f1(Marks(), toy_policy, tmp_path)  # type: ignore[arg-type]
+    count, f1 = evidence_f1(Marks(), toy_policy, rows, spans)  # type: ignore[arg-type]
     assert (count, f1) == (4, pytest.approx((1 + 10 / 12 + 0 + 1) / 4))
 
 
