@@ -1,7 +1,7 @@
 """Fine-tune the small transformer encoder, then export it for the run-time stage.
 
-Three stages: the label-rich public sources, then news comments with the sentences written for this project,
-then mostly these, so that what is learned last is what is asked. The state is saved as it goes, and a run that was
+In stages: the label-rich public sources, then news comments with the sentences written for this project,
+then ever more of these, so that what is learned last is what is asked. The state is saved as it goes, and a run that was
 cut off continues where it stood.
 
 Source: Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018 (general before target data);
@@ -133,6 +133,22 @@ STAGES = (
         },
         10,
         1.5e-4,
+    ),
+    Stage(
+        "last",
+        {
+            "jigsaw-subsets": 12_000,
+            "civil-toxic-spans": 12_000,
+            "wiki-context-toxicity": 2_000,
+            "hatemoji": 4_000,
+            "edos": 1_500,
+            "implicit-hate": 1_000,
+            "paradetox": 1_500,
+            "convabuse": 500,
+            "youtube-spam": 1_300,
+        },
+        5,
+        1e-4,
     ),
 )
 
