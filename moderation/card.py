@@ -100,13 +100,11 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
     benign = [row.text for row in judging if is_benign_news(row)]
     news, stages = _news(judging, [row for row in choosing if is_benign_news(row)], decide)
     suites, missed = _suites(decide)
-    bands = moderator.policy.encoder
     return {
         "policy": moderator.policy.identity,
         "model": moderator.classifier.version,
         "thresholds": dict(moderator.policy.thresholds),
-        "encoder_bands": bands
-        and {"band": list(bands.band), "short": bands.short, "short_band": list(bands.short_band)},
+        "encoder_looks": moderator.policy.encoder and asdict(moderator.policy.encoder),
         "sets": qualities,
         "guidelines": by_guideline([row for row, _ in tested], [decision for _, decision in tested]),
         "jigsaw": jigsaw,
@@ -258,13 +256,13 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
     sources = datasets.sources().values()
     trained = [[s.name, s.licence, s.url, str(s.weight)] for s in sources if s.use == "train"]
     unused = ", ".join(s.name for s in sources if s.use in ("held-out", "news"))
-    bands = figures["encoder_bands"] or {}
+    looks = figures["encoder_looks"] or {}
     encoder = f"""
 Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights)
-reads the comments whose linear score lies in the policy's band, here {bands.get("band")}, and {bands.get("short_band")}
-for comments of up to {bands.get("short")} characters. Its logit and the linear stage's are stacked into one calibrated
-probability for each output. A second head, trained on the spans that annotators of news comments marked, gives the
-evidence and takes part in the decision.
+reads the comments that it would reject, judging from their linear scores, with a probability of at least
+{looks.get("doubt")}, and {looks.get("short_doubt")} for comments of up to {looks.get("short")} characters. Its logit
+and the linear stage's are stacked into one calibrated probability for each output. A second head, trained on the
+spans that annotators of news comments marked, gives the evidence and takes part in the decision.
 """
     missed = [[entry["function"], entry["verdict"], _cell(entry["comment"])] for entry in figures["missed"]]
     card = f"""# Model card: {version}

@@ -1,7 +1,7 @@
 """What the pipe asks of a classifier, whichever stage of the cascade it is."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,19 @@ class Classifier(Protocol):
         """Give the half-open spans of the original text that carried one output's score."""
 
 
-def probabilities(logits: Array) -> Array:
+class SecondStage(Classifier, Protocol):
+    """A stage that looks again, at what it would likely reject."""
+
+    def doubt(self, scores: Array) -> Array:
+        """Give how likely it would reject each comment, shape (n_comments,), judging from the first stage's scores."""
+
+
+def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Array:
     """Turn calibrated logits into probabilities, rounded so that a row read back gives the same decision."""
     return np.asarray(np.round(1.0 / (1.0 + np.exp(-logits.astype(np.float64))), 6), dtype=np.float32)
+
+
+def log_odds(scores: Array) -> Array:
+    """Turn probabilities into logits, within those of one in a million."""
+    kept = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(kept / (1 - kept)), dtype=np.float32)

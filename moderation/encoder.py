@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Array, probabilities
+from moderation.classifier import OUTPUTS, Array, log_odds, probabilities
 from moderation.errors import ModelError
 from moderation.linear import LinearClassifier
 from moderation.normalise import Folded
@@ -24,6 +24,8 @@ STRIDE_TOKENS = 100
 """How far one window of a longer comment lies behind the one before."""
 MAX_WINDOWS = 40
 """Windows of a very long comment that are read, spread evenly over it."""
+EVEN_GATE = np.zeros(len(OUTPUTS) + 1, dtype=np.float32)
+"""Doubts every comment alike, by half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,9 @@ class EncoderClassifier:
         guideline; so a plain threat counts although its comment is otherwise mild.
     bar
         Logit from which a word counts as evidence.
+    gate
+        Shape (n_outputs + 1,): weights of the logits of the linear scores, and an offset, that make the logit of
+        the probability that the encoder would reject; see `doubt`.
     """
 
     stage = "encoder"
@@ -155,9 +160,11 @@ class EncoderClassifier:
         stacking: Array,
         shift: Array,
         bar: float,
+        gate: Array = EVEN_GATE,
     ) -> None:
         self.version = linear.version
         self._shift = shift
+        self._gate = gate
         self.bar = bar
         self._linear = linear
         self._network = network
@@ -174,10 +181,30 @@ class EncoderClassifier:
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
-        both = np.concatenate([self.logits(comments), self._linear.logits(comments)], axis=1)
-        logits = both @ self._stacking[:, :-1].T + self._stacking[:, -1]
+        return self.stacked(np.concatenate([self.logits(comments), self._linear.logits(comments)], axis=1))
+
+    def stacked(self, both: Array) -> Array:
+        """Give the probabilities, shape (n_comments, n_outputs), that the encoder's and the linear logits make.
+
+        Parameters
+        ----------
+        both
+            Shape (n_comments, 2 * n_outputs): the encoder's own logits, then the linear stage's.
+        """
+        # In double precision: how many rows are multiplied together must not change a digit that is kept.
+        logits = both.astype(np.float64) @ self._stacking[:, :-1].T + self._stacking[:, -1]
         logits[:, 0] = (logits + self._shift).max(axis=1)
         return probabilities(logits)
+
+    def doubt(self, scores: Array) -> Array:
+        """Give how likely the encoder would reject each comment, 0 to 1, judging from its linear scores alone.
+
+        Parameters
+        ----------
+        scores
+            Of the linear stage, shape (n_comments, n_outputs).
+        """
+        return probabilities(log_odds(scores).astype(np.float64) @ self._gate[:-1] + self._gate[-1])
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the half-open spans of the original whose words speak for rejecting.

@@ -1,8 +1,8 @@
 """Fine-tune the small transformer encoder, then export it for the run-time stage.
 
 In stages: the label-rich public sources, then news comments with the sentences written for this project,
-then ever more of these, so that what is learned last is what is asked. The state is saved as it goes, and a run that was
-cut off continues where it stood.
+then ever more of these, so that what is learned last is what is asked. The state is saved as it goes, and a run
+that was cut off continues where it stood.
 
 Source: Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018 (general before target data);
 Yang et al., "Hierarchical Attention Networks", NAACL 2016 (attention pooling); Zaidan et al., "Using

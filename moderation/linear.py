@@ -151,8 +151,11 @@ class LinearClassifier:
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
-        logits = self.logits(comments) * self._calibration[:, 0] + self._calibration[:, 1]
-        return probabilities(logits)
+        return self.calibrated(self.logits(comments))
+
+    def calibrated(self, logits: Array) -> Array:
+        """Give the probabilities that uncalibrated logits stand for, both of shape (n_comments, n_outputs)."""
+        return probabilities(logits * self._calibration[:, 0] + self._calibration[:, 1])
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the half-open spans of the original that carried one output's score.

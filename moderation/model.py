@@ -16,7 +16,7 @@ from moderation.errors import ModelError
 from moderation.linear import LinearClassifier
 from moderation.paths import MODELS
 
-FORMAT = 2
+FORMAT = 3
 LINEAR, NETWORK, TOKENISER, STACKING = "linear.npz", "encoder.onnx", "tokenizer.json", "encoder.npz"
 """Files of a model: the last three only where it has an encoder."""
 
@@ -92,12 +92,13 @@ def load(folder: Path) -> Model:
         linear = LinearClassifier(manifest["version"], *arrays)
         if NETWORK not in raw:
             return Model(linear, None)
-        stacking, shift, bar = _arrays(raw[STACKING], ("stacking", "shift", "bar"))
+        stacking, shift, bar, gate = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gate"))
         size = len(OUTPUTS)
-        if stacking.shape != (size, 2 * size + 1) or shift.shape != (size,) or bar.shape != ():
-            raise ValueError(f"{STACKING} of shapes {stacking.shape}, {shift.shape}, {bar.shape}")
+        shapes = [array.shape for array in (stacking, shift, bar, gate)]
+        if shapes != [(size, 2 * size + 1), (size,), (), (size + 1,)]:
+            raise ValueError(f"{STACKING} of shapes {shapes}")
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
-        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar)))
+        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), gate))
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:

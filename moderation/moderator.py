@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from moderation.classifier import OUTPUTS, Classifier
+import numpy as np
+
+from moderation.classifier import OUTPUTS, Classifier, SecondStage
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide
 from moderation.errors import ModelError
@@ -29,8 +31,8 @@ class Moderator:
     classifier
         Scores every comment: anything with ``version``, ``stage``, ``score`` and ``evidence``.
     encoder
-        Scores again what no rule rejects and the first scored within the policy's bands; None for no
-        second look.
+        Scores again what no rule rejects and it would reject likely enough for the policy, judging from the
+        first scores; None for no second look.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class Moderator:
     ('reject', True)
     """
 
-    def __init__(self, policy: Policy, classifier: Classifier, encoder: Classifier | None = None) -> None:
+    def __init__(self, policy: Policy, classifier: Classifier, encoder: SecondStage | None = None) -> None:
         self.policy = policy
         self.classifier = classifier
         self.encoder = encoder if policy.encoder else None
@@ -68,7 +70,7 @@ class Moderator:
         Parameters
         ----------
         classifier
-            One of `CLASSIFIERS`: ``cascade`` (the encoder looks again within the policy's bands), ``linear``
+            One of `CLASSIFIERS`: ``cascade`` (the encoder looks where the policy says), ``linear``
             (never) or ``encoder`` (at every comment; to compare).
 
         Raises
@@ -112,12 +114,13 @@ class Moderator:
         findings = [apply_rules(views, self.policy) for views in folded]
         scores = _rounded(self.classifier, folded)
         by = [self.classifier] * len(prepared)
-        if self.encoder and self.policy.encoder:
+        looks = self.policy.encoder
+        if prepared and self.encoder and looks:
+            doubts = [round(doubt, 6) for doubt in self.encoder.doubt(np.array(scores, dtype=np.float32)).tolist()]
             again = [
                 index
-                for index, (comment, found) in enumerate(zip(prepared, findings, strict=True))
-                if self.policy.encoder.hold(scores[index][0], len(comment.text))
-                and not any(finding.effect is Effect.REJECT for finding in found)
+                for index, (comment, found, doubt) in enumerate(zip(prepared, findings, doubts, strict=True))
+                if looks.at(doubt, len(comment.text)) and not any(each.effect is Effect.REJECT for each in found)
             ]
             for index, row in zip(again, _rounded(self.encoder, [folded[index] for index in again]), strict=True):
                 scores[index], by[index] = row, self.encoder

@@ -53,10 +53,8 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_BAND = (0.3, 0.98)
-"""Linear scores that the encoder looks at again where a policy names no band."""
-DEFAULT_SHORT = 160
-"""Characters (code points) up to which a comment is short, where a policy does not say."""
+DEFAULT_LOOKS = (0.1, 160, 0.03)
+"""What `EncoderLooks` holds where a policy does not say."""
 
 _POLICY_KEYS = ("policy", "thresholds", "encoder", "guideline", "list", "rule")
 
@@ -120,28 +118,27 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderBands:
-    """Which comments the encoder looks at again: those whose linear score lies in a band.
+class EncoderLooks:
+    """Which comments the encoder looks at: those that it would reject likely enough, judging from the linear scores.
 
-    A short comment gives the linear stage little to go on and costs the encoder little time, so that it has a band
-    of its own.
+    A short comment gives the linear stage little to go on and costs the encoder little time, so that it has a
+    threshold of its own.
 
     Parameters
     ----------
-    band, short_band
-        Linear scores from the first (``>=``) up to the second (``<``), probabilities.
+    doubt, short_doubt
+        How likely the encoder would reject, 0 to 1, from which (``>=``) it looks.
     short
         Up to how many characters (code points) of the original a comment is short.
     """
 
-    band: tuple[float, float]
+    doubt: float
     short: int
-    short_band: tuple[float, float]
+    short_doubt: float
 
-    def hold(self, score: float, characters: int) -> bool:
-        """Say whether the encoder looks at a comment with this linear score and length."""
-        low, high = self.short_band if characters <= self.short else self.band
-        return low <= score < high
+    def at(self, doubt: float, characters: int) -> bool:
+        """Say whether the encoder looks at a comment with this doubt and length."""
+        return doubt >= (self.short_doubt if characters <= self.short else self.doubt)
 
 
 @dataclass(frozen=True)
@@ -172,7 +169,7 @@ class Policy:
     rules: tuple[Rule, ...]
     retired: tuple[Rule, ...]
     thresholds: Mapping[str, float]
-    encoder: EncoderBands | None
+    encoder: EncoderLooks | None
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
 
     @property
@@ -472,36 +469,32 @@ class _Reader:
     def _thresholds(self) -> dict[str, float]:
         table = self._table("thresholds")
         self._keys(table, ("unflagged", "referred"), "thresholds")
-        for key in ("unflagged", "referred"):
-            value = table.get(key)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-                self._fail(f"thresholds: {key}", "must be a probability from 0 to 1")
-        if table["referred"] > table["unflagged"]:
+        found = {key: self._probability(table, "thresholds", key) for key in ("unflagged", "referred")}
+        if found["referred"] > found["unflagged"]:
             self._fail("thresholds: referred", "must not be above `unflagged`: a referred comment has the lower bar")
-        return {key: float(value) for key, value in table.items()}
+        return found
 
-    def _encoder(self) -> EncoderBands | None:
+    def _encoder(self) -> EncoderLooks | None:
         table = self._table("encoder") if "encoder" in self.data else {}
-        self._keys(table, ("use", "band", "short", "short_band"), "encoder")
-        use, short = table.get("use", True), table.get("short", DEFAULT_SHORT)
+        self._keys(table, ("use", "doubt", "short", "short_doubt"), "encoder")
+        doubt, short, short_doubt = DEFAULT_LOOKS
+        use, short = table.get("use", True), table.get("short", short)
         if not isinstance(use, bool):
             self._fail("encoder: use", "must be true or false")
         if not isinstance(short, int) or isinstance(short, bool) or short < 0:
-            self._fail("encoder: short", f"must be a number of characters, such as {DEFAULT_SHORT}")
-        band = self._band(table, "band", DEFAULT_BAND)
-        short_band = self._band(table, "short_band", band)
-        return EncoderBands(band, short, short_band) if use else None
+            self._fail("encoder: short", f"must be a number of characters, such as {DEFAULT_LOOKS[1]}")
+        looks = EncoderLooks(
+            self._probability(table, "encoder", "doubt", doubt),
+            short,
+            self._probability(table, "encoder", "short_doubt", short_doubt),
+        )
+        return looks if use else None
 
-    def _band(self, table: Mapping[str, Any], key: str, default: tuple[float, float]) -> tuple[float, float]:
-        band = table.get(key, list(default))
-        if (
-            not isinstance(band, list)
-            or len(band) != 2
-            or not all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in band)
-            or not 0 <= band[0] <= band[1] <= 1
-        ):
-            self._fail(f"encoder: {key}", "must be two probabilities, the lower first, such as [0.3, 0.98]")
-        return float(band[0]), float(band[1])
+    def _probability(self, table: Mapping[str, Any], name: str, key: str, default: float | None = None) -> float:
+        value = table.get(key, default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            self._fail(f"{name}: {key}", "must be a probability from 0 to 1")
+        return float(value)
 
     def _read_lists(self) -> None:
         lists = self.data.get("list", {})

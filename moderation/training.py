@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moderation import datasets
-from moderation.classifier import OUTPUTS, Array
+from moderation.classifier import OUTPUTS, Array, log_odds
 from moderation.datasets import Labelled, span_f1
 from moderation.encoder import EncoderClassifier, Network, Tokeniser, joined
 from moderation.linear import LinearClassifier, features, pairs, sentences
@@ -41,7 +41,9 @@ FULL_SOURCE_ROWS = 4000
 """A larger source's rows weigh less, by the square root, so that no source drowns the others."""
 
 STACKED_ROWS = 8000
-"""Comments of the validation folds that fit the encoder's stacking."""
+"""Comments of the validation folds that fit the encoder's stacking and gate."""
+DOUBTED_SCORE = 0.8
+"""The encoder's score from which the gate is fitted to let it look; about where the policy rejects."""
 
 Report = Callable[[str], None]
 
@@ -118,19 +120,45 @@ def _calibrate_encoder(
     network = Network((target / NETWORK).read_bytes())
     tokeniser = Tokeniser((target / TOKENISER).read_bytes())
 
-    def encoder(stacking: Array) -> EncoderClassifier:
-        return EncoderClassifier(linear, network, tokeniser, stacking, UNSHIFTED, 0.0)
+    def encoder(stacking: Array, shift: Array = UNSHIFTED) -> EncoderClassifier:
+        return EncoderClassifier(linear, network, tokeniser, stacking, shift, 0.0)
 
     bare = encoder(np.zeros((size, 2 * size + 1), dtype=np.float32))
-    stacking = stack(linear, bare, random.Random(0).sample(calibrate, min(STACKED_ROWS, len(calibrate))), policy)
-    benign = [row.text for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)]
-    shift = benign_shift(encoder(stacking).score([fold(text, policy.words) for text in benign]))
+
+    def both(texts: Sequence[str]) -> Array:
+        folded = [fold(text, policy.words) for text in texts]
+        return np.concatenate([bare.logits(folded), linear.logits(folded)], axis=1)
+
+    rows = random.Random(0).sample(calibrate, min(STACKED_ROWS, len(calibrate)))
+    logits = both([row.text for row in rows])
+    stacking = stack(logits, rows)
+    benign = both([row.text for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)])
+    shift = benign_shift(encoder(stacking).stacked(benign))
+    logits = np.concatenate([logits, benign])
+    gate = doubt_gate(linear.calibrated(logits[:, size:]), encoder(stacking, shift).stacked(logits)[:, 0])
     rationales = datasets.rationales(folder)
     marked = [
         (row.text, rationales[row.text]) for row in calibrate if row.labels["reject"] == 1 and row.text in rationales
     ]
     bar = evidence_bar(bare, marked, policy)
-    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar)
+    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gate=gate)
+
+
+def doubt_gate(linear: Array, encoder: Array) -> Array:
+    """Give weights and an offset, shape (n_outputs + 1,), that tell from linear scores what the encoder would reject.
+
+    Parameters
+    ----------
+    linear
+        Linear scores, shape (n_comments, n_outputs).
+    encoder
+        The encoder's scores that any guideline is broken, shape (n_comments,).
+
+    Source: Viola and Jones, "Rapid object detection using a boosted cascade of simple features", CVPR 2001 (a cheap
+    stage is fitted to let through what the dear one would find).
+    """
+    found = _calibrate(log_odds(linear), (encoder >= DOUBTED_SCORE).astype(np.int8), np.ones(len(encoder), np.float32))
+    return np.array(found, dtype=np.float32)
 
 
 def benign_shift(scores: Array) -> Array:
@@ -144,8 +172,7 @@ def benign_shift(scores: Array) -> Array:
     scores
         Of benign news comments, shape (n_comments, n_outputs), each output unshifted.
     """
-    kept = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    logits = np.log(kept / (1 - kept))
+    logits = log_odds(scores)
     shares = np.array([ANY_SHARE] + [GUIDELINE_SHARE] * (len(OUTPUTS) - 1))
     reached = np.array([np.quantile(column, 1 - share) for column, share in zip(logits.T, shares, strict=True)])
     speaks = np.array([output in ("any", *SPEAKING) for output in OUTPUTS])
@@ -180,16 +207,19 @@ def _train_linear(
     return load(target).linear
 
 
-def stack(linear: LinearClassifier, encoder: EncoderClassifier, rows: Sequence[Labelled], policy: Policy) -> Array:
+def stack(both: Array, rows: Sequence[Labelled]) -> Array:
     """Give how the encoder's and the linear stage's logits add up, shape (n_outputs, 2 * n_outputs + 1).
 
     A guideline's two logits are weighed by logistic regression; that any is broken by `LINEAR_SHARE` and
     `PERSONAL_ATTACK_SHARE`.
 
+    Parameters
+    ----------
+    both
+        The encoder's own logits of the rows, then the linear stage's, shape (n_rows, 2 * n_outputs).
+
     Source: Wolpert, "Stacked generalization", 1992.
     """
-    folded = [fold(row.text, policy.words) for row in rows]
-    both = np.concatenate([encoder.logits(folded), linear.logits(folded)], axis=1)
     weight = row_weights(rows)
     size = len(OUTPUTS)
     stacking = np.zeros((size, 2 * size + 1), dtype=np.float32)

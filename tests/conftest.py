@@ -71,6 +71,10 @@ class Fake:
             row[[0, OUTPUTS.index("personal_attack")]] = [*found, self.other][0]
         return scores
 
+    def doubt(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Doubt as much as the first stage does."""
+        return scores[:, 0]
+
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         assert output == "personal_attack"
         start = comment.folded.text.index("clown")

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -186,6 +187,18 @@ def sigmoid(logit: float) -> float:
 def test_version_is_the_models(make: Make) -> None:
     encoder, _ = make({})
     assert (encoder.version, encoder.stage) == ("toy-1", "encoder")
+
+
+@pytest.mark.parametrize(("score", "doubt"), [(0.5, 0.5), (0.9, sigmoid(2 * math.log(9) + 0.0)), (0.0, 0.0)])
+def test_doubt_weighs_the_linear_scores(tokeniser: Tokeniser, score: float, doubt: float) -> None:
+    gate = np.zeros(N + 1, np.float32)
+    gate[OUTPUTS.index("threat")] = 2
+    encoder = EncoderClassifier(
+        linear_knowing("fine"), FakeNetwork({}), tokeniser, np.ones((N, 2 * N + 1)), UNSHIFTED, 0.0, gate
+    )  # type: ignore[arg-type]
+    scores = np.full((2, N), 0.3, np.float32)
+    scores[1, OUTPUTS.index("threat")] = score
+    assert encoder.doubt(scores)[1] == pytest.approx(doubt, abs=1e-5)
 
 
 def test_the_worst_window_counts_for_each_output(make: Make) -> None:

@@ -51,11 +51,9 @@ def test_thresholds_leave_room_for_both_verdicts() -> None:
     assert 0 < POLICY.thresholds["referred"] <= POLICY.thresholds["unflagged"] < 1
 
 
-def test_the_encoder_looks_at_what_the_thresholds_decide() -> None:
+def test_the_encoder_looks_at_a_part_and_sooner_at_short_comments() -> None:
     assert POLICY.encoder
-    for low, high in (POLICY.encoder.band, POLICY.encoder.short_band):
-        assert low < POLICY.thresholds["referred"]
-        assert POLICY.thresholds["unflagged"] <= high
+    assert 0 < POLICY.encoder.short_doubt <= POLICY.encoder.doubt < POLICY.thresholds["referred"]
 
 
 @RULES

@@ -41,7 +41,8 @@ def written(folder: Path) -> Path:
     save_linear(folder, *arrays())
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
-    np.savez(folder / STACKING, stacking=np.ones((N, 2 * N + 1), np.float32), shift=np.zeros(N), bar=0.25)
+    stacking = np.ones((N, 2 * N + 1), np.float32)
+    np.savez(folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gate=np.ones(N + 1))
     write_manifest(folder, FILES)
     return folder
 
@@ -217,9 +218,11 @@ def test_every_file_is_checked(tmp_path: Path, name: str, change: Callable[[str]
         (with_array(STACKING, stacking=np.zeros((N, 2))), "encoder.npz of shapes"),
         (with_array(STACKING, stacking=np.full((N, 2 * N + 1), np.inf)), "weights that are no numbers"),
         (with_array(STACKING, bar=np.zeros(2)), "encoder.npz of shapes"),
+        (with_array(STACKING, gate=np.zeros(N)), "encoder.npz of shapes"),
         (with_array(STACKING, bar=np.nan), "weights that are no numbers"),
         (without_array(STACKING, "stacking"), "not a model"),
         (without_array(STACKING, "bar"), "not a model"),
+        (without_array(STACKING, "gate"), "not a model"),
     ],
 )
 def test_model_that_cannot_be_used_is_refused(tmp_path: Path, change: Change, problem: str) -> None:

@@ -17,7 +17,7 @@ from moderation.classifier import OUTPUTS
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
-from moderation.policy import DEFAULT_BAND, GUIDELINES
+from moderation.policy import DEFAULT_LOOKS, GUIDELINES
 
 
 @pytest.fixture(scope="module")
@@ -222,27 +222,28 @@ def cascade(policy: Policy) -> tuple[Moderator, Stated]:
     return Moderator(policy, Stated("linear"), encoder), encoder
 
 
-LOW, HIGH = DEFAULT_BAND
+LONG, SHORT, LOW = DEFAULT_LOOKS
+PADDING = " word" * SHORT
 
 
 @pytest.mark.parametrize(
     ("text", "asked", "verdict", "decided_by", "why"),
     [
-        ("0.0 1.0", False, "approve", "linear", "far below the band"),
-        (f"{LOW - 1e-6:.6f} 1.0", False, "approve", "linear", "just below it"),
-        (f"{LOW} 1.0", True, "reject", "encoder", "its lower edge belongs to it"),
+        ("0.0 1.0", False, "approve", "linear", "no doubt"),
+        (f"{LOW - 1e-6:.6f} 1.0", False, "approve", "linear", "just too little doubt"),
+        (f"{LOW} 1.0", True, "reject", "encoder", "just enough"),
+        (f"{LONG - 1e-6:.6f} 1.0{PADDING}", False, "approve", "linear", "just too little for a long comment"),
+        (f"{LONG} 1.0{PADDING}", True, "reject", "encoder", "just enough for a long comment"),
         ("0.6 1.0", True, "reject", "encoder", "rejected on second sight"),
         ("0.9 0.1", True, "approve", "encoder", "approved on second sight"),
-        (f"{HIGH - 1e-6:.6f} 0.1", True, "approve", "encoder", "just below its upper edge"),
-        (f"{HIGH} 0.1", False, "reject", "linear", "its upper edge does not"),
-        ("1.0 0.1", False, "reject", "linear", "far above it"),
+        ("1.0 0.1", True, "approve", "encoder", "however sure the linear stage is"),
         ("0.6 0.1 I will kill you", False, "reject", "rule", "a rule rejects it"),
         ("0.6 0.6 thank you", True, "reject", "encoder", "a rule refers it: the lower threshold"),
         ("0.6 0.6 thanks", True, "approve", "encoder", "no rule does: the higher threshold"),
         ("0.6 0.75", True, "reject", "encoder", "at the threshold"),
     ],
 )
-def test_encoder_looks_again_within_the_band(
+def test_encoder_looks_where_it_would_likely_reject(
     toy_policy: Policy, text: str, asked: bool, verdict: str, decided_by: str, why: str
 ) -> None:
     moderator, encoder = cascade(toy_policy)
@@ -255,25 +256,29 @@ def test_encoder_looks_again_within_the_band(
 
 
 @pytest.mark.parametrize(
-    ("text", "carried"),
-    [("0.6 0.9 hello", "0.9 hello"), ("0.99 0.1 hello", "0.99 0.1 hello"), ("0.6 0.9 I will kill them", None)],
+    ("text", "looks", "carried"),
+    [
+        ("0.6 0.9 hello", True, "0.9 hello"),
+        ("0.99 0.1 hello", False, "0.99 0.1 hello"),
+        ("0.6 0.9 I will kill them", True, None),
+    ],
 )
-def test_evidence_is_of_the_stage_that_decides(toy_policy: Policy, text: str, carried: str | None) -> None:
-    decision = cascade(toy_policy)[0].review(text)
-    excerpts = [finding.excerpt for finding in decision.findings if finding.effect is Effect.SCORE]
+def test_evidence_is_of_the_stage_that_decides(toy_policy: Policy, text: str, looks: bool, carried: str | None) -> None:
+    moderator = cascade(toy_policy)[0] if looks else Moderator(toy_policy, Stated("linear"))
+    excerpts = [finding.excerpt for finding in moderator.review(text).findings if finding.effect is Effect.SCORE]
     assert excerpts == ([carried] if carried else [])
 
 
 def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy_policy: Policy) -> None:
     moderator, encoder = cascade(toy_policy)
-    texts = ["0.1 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.99 0.1", "0.5 0.3", "0.4 0.7 you"]
+    texts = ["0.01 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.02 0.1", "0.5 0.3", "0.4 0.7 you"]
     decisions = moderator.review_many(texts)
     assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
-    assert [decision.score for decision in decisions] == [0.1, 0.8, 0.5, 0.99, 0.3, 0.7]
+    assert [decision.score for decision in decisions] == [0.01, 0.8, 0.5, 0.02, 0.3, 0.7]
     assert decisions == tuple(map(moderator.review, texts))
 
 
-SCORES = st.sampled_from([0, LOW - 1e-6, LOW, 0.499999, 0.5, 0.75, HIGH - 1e-6, HIGH, 1])
+SCORES = st.sampled_from([0, LOW - 1e-6, LOW, 0.499999, 0.5, 0.75, 1])
 STATED = st.builds(
     lambda linear, encoder, words: f"{linear:.6f} {encoder:.6f} {words}",
     SCORES,
@@ -295,16 +300,14 @@ def test_cascade_decides_alone_as_in_any_batch(toy_policy: Policy, texts: list[s
 @pytest.mark.parametrize(
     ("table", "asked"),
     [
-        ("", ["0.3 0", "0.5 0"]),
-        ("[encoder]\nuse = true\n", ["0.3 0", "0.5 0"]),
+        ("", ["0.3 0", "0.5 0", "1 0"]),
+        ("[encoder]\nuse = true\n", ["0.3 0", "0.5 0", "1 0"]),
         ("[encoder]\nuse = false\n", []),
-        ("[encoder]\nuse = false\nband = [0, 1]\n", []),
-        ("[encoder]\nband = [0, 1]\n", ["0 0", "0.3 0", "0.5 0", "0.98 0"]),
-        ("[encoder]\nband = [0.5, 0.98]\n", ["0.5 0"]),
-        ("[encoder]\nshort_band = [0, 0.3]\n", ["0 0"]),
-        ("[encoder]\nshort = 4\nshort_band = [0, 0.3]\n", ["0 0", "0.3 0", "0.5 0"]),
-        ("[encoder]\nshort = 5\nshort_band = [0.3, 1]\nband = [0, 0]\n", ["0.3 0", "0.5 0"]),
-        ("[encoder]\nband = [0.5, 0.5]\n", []),
+        ("[encoder]\nuse = false\nshort_doubt = 0\n", []),
+        ("[encoder]\nshort_doubt = 0\n", ["0 0", "0.3 0", "0.5 0", "1 0"]),
+        ("[encoder]\nshort_doubt = 0.5\n", ["0.5 0", "1 0"]),
+        ("[encoder]\nshort = 4\nshort_doubt = 0\ndoubt = 0.5\n", ["0 0", "0.5 0", "1 0"]),
+        ("[encoder]\nshort = 5\nshort_doubt = 0.2\n", ["0.3 0", "0.5 0", "1 0"]),
     ],
 )
 def test_policy_says_whether_and_where_the_encoder_looks(
@@ -313,7 +316,7 @@ def test_policy_says_whether_and_where_the_encoder_looks(
     file = tmp_path / "own.toml"
     file.write_text(table + toy_file.read_text(encoding="utf-8"), encoding="utf-8")
     moderator, encoder = cascade(load_policy(file))
-    moderator.review_many(["0 0", "0.3 0", "0.5 0", "0.98 0", "1 0"])
+    moderator.review_many(["0 0", "0.3 0", "0.5 0", "1 0"])
     assert encoder.asked == asked
     assert (moderator.encoder is None) == ("false" in table)
 

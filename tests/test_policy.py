@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from moderation import Effect, PolicyError, load_policy
 from moderation.normalise import fold
-from moderation.policy import DEFAULT_BAND, DEFAULT_SHORT, EncoderBands, read_terms
+from moderation.policy import DEFAULT_LOOKS, EncoderLooks, read_terms
 from moderation.rules import apply_rules, check_examples, disagreeing_examples
 
 TERMS = "# toy words\nnitwit{,s}\t3\n!nitwitville\n"
@@ -107,31 +108,30 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
     check_examples(policy)
 
 
-BANDS = EncoderBands(DEFAULT_BAND, DEFAULT_SHORT, DEFAULT_BAND)
+LOOKS = EncoderLooks(*DEFAULT_LOOKS)
 
 
 @pytest.mark.parametrize(
-    ("table", "bands"),
+    ("table", "looks"),
     [
-        ("", BANDS),
-        ("[encoder]", BANDS),
-        ("[encoder]\nuse = true", BANDS),
-        ("[encoder]\nband = [0.2, 0.9]", EncoderBands((0.2, 0.9), DEFAULT_SHORT, (0.2, 0.9))),
-        ("[encoder]\nband = [0, 1]", EncoderBands((0.0, 1.0), DEFAULT_SHORT, (0.0, 1.0))),
-        ("[encoder]\nband = [0.5, 0.5]", EncoderBands((0.5, 0.5), DEFAULT_SHORT, (0.5, 0.5))),
-        ("[encoder]\nshort_band = [0.1, 0.9]", EncoderBands(DEFAULT_BAND, DEFAULT_SHORT, (0.1, 0.9))),
-        ("[encoder]\nshort = 0", EncoderBands(DEFAULT_BAND, 0, DEFAULT_BAND)),
+        ("", LOOKS),
+        ("[encoder]", LOOKS),
+        ("[encoder]\nuse = true", LOOKS),
+        ("[encoder]\ndoubt = 0.2", replace(LOOKS, doubt=0.2)),
+        ("[encoder]\ndoubt = 1", replace(LOOKS, doubt=1.0)),
+        ("[encoder]\nshort_doubt = 0", replace(LOOKS, short_doubt=0.0)),
+        ("[encoder]\nshort = 0", replace(LOOKS, short=0)),
         ("[encoder]\nuse = false", None),
-        ("[encoder]\nuse = false\nband = [0.2, 0.9]", None),
+        ("[encoder]\nuse = false\ndoubt = 0.2", None),
     ],
 )
-def test_bands_of_the_encoder(tmp_path: Path, table: str, bands: EncoderBands | None) -> None:
-    assert load_policy(written(tmp_path, changed("[list]", f"{table}\n[list]"))).encoder == bands
+def test_where_the_encoder_looks(tmp_path: Path, table: str, looks: EncoderLooks | None) -> None:
+    assert load_policy(written(tmp_path, changed("[list]", f"{table}\n[list]"))).encoder == looks
 
 
-def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) -> None:
-    text = changed("[list]", "[encoder]\nuse = false\nband = 3\n[list]")
-    assert refusal(written(tmp_path, text)).startswith("encoder: band: ")
+def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path) -> None:
+    text = changed("[list]", "[encoder]\nuse = false\ndoubt = 3\n[list]")
+    assert refusal(written(tmp_path, text)).startswith("encoder: doubt: ")
 
 
 # Golden messages: the whole line after the file's name, each with rule, key and remedy.
@@ -281,7 +281,7 @@ def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) 
         (
             "[list]",
             "[encoder]\nuses = true\n[list]",
-            "encoder: uses: unknown key; valid keys are use, band, short, short_band",
+            "encoder: uses: unknown key; valid keys are use, doubt, short, short_doubt",
         ),
         *(
             (
@@ -298,13 +298,11 @@ def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) 
         *(
             (
                 "[list]",
-                f"[encoder]\nband = {value}\n[list]",
-                "encoder: band: must be two probabilities, the lower first, such as [0.3, 0.98]",
+                f"[encoder]\n{key} = {value}\n[list]",
+                f"encoder: {key}: must be a probability from 0 to 1",
             )
-            for value in (
-                *("0.3", "[]", "[0.3]", "[0.3, 0.9, 1]", "[0.9, 0.3]", "[-0.1, 0.9]", "[0.3, 1.1]", "[nan, 0.9]"),
-                *("[0.3, nan]", '["0.3", 0.9]', "[false, true]", "{low = 0.3}"),
-            )
+            for key in ("doubt", "short_doubt")
+            for value in ("1.01", "-0.1", "true", '"0.3"', "nan", "[0.3, 0.98]")
         ),
         # patterns and lists
         *(

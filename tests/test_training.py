@@ -25,6 +25,7 @@ from moderation.training import (
     SPEAKING,
     Design,
     benign_shift,
+    doubt_gate,
     evidence_bar,
     row_weights,
     stack,
@@ -271,17 +272,16 @@ class Stage:
         return [((text.index(word), text.index(word) + len(word)), self.marks.get(word, -9.0)) for word in text.split()]
 
 
-def test_stacking_finds_how_the_stages_add_up(toy_policy: Policy) -> None:
+def test_stacking_finds_how_the_stages_add_up() -> None:
     chance = np.random.default_rng(3)
     own, other = chance.normal(size=(2, 4000)) * 2
     broken = chance.random(4000) < 1 / (1 + np.exp(-(1.5 * own + 0.5 * other - 1)))
-    texts = [f"n{number}" for number in range(4000)]
     rows = [
-        Labelled(text, "paradetox", dict.fromkeys(("reject", *GUIDELINES), int(label)))
-        for text, label in zip(texts, broken, strict=True)
+        Labelled(f"n{number}", "paradetox", dict.fromkeys(("reject", *GUIDELINES), int(label)))
+        for number, label in enumerate(broken)
     ]
-    linear, encoder = (Stage(dict(zip(texts, logits.tolist(), strict=True))) for logits in (other, own))
-    found = stack(linear, encoder, rows, toy_policy)  # type: ignore[arg-type]
+    both = np.repeat(np.array([own, other], np.float32).T, len(OUTPUTS), axis=1)
+    found = stack(both, rows)
     size = len(OUTPUTS)
     assert found.shape == (size, 2 * size + 1)
     assert found.dtype == np.float32
@@ -311,13 +311,24 @@ def log_odds(share: float) -> float:
     return float(np.log(share / (1 - share)))
 
 
-def test_stacking_leaves_out_what_is_not_said(toy_policy: Policy) -> None:
+def test_stacking_leaves_out_what_is_not_said() -> None:
     unsaid = dict.fromkeys(("reject", *GUIDELINES))
     said = [Labelled(f"n{n}", "s", unsaid | dict.fromkeys(("reject", *GUIDELINES), n % 2)) for n in range(8)]
-    stage = Stage({f"n{n}": float(n % 3) for n in range(9)})
-    alone = stack(stage, stage, said, toy_policy)  # type: ignore[arg-type]
-    more = stack(stage, stage, [*said, Labelled("n8", "s", unsaid)], toy_policy)  # type: ignore[arg-type]
-    assert (alone == more).all()
+    both = np.tile((np.arange(9, dtype=np.float32) % 3)[:, None], (1, 2 * len(OUTPUTS)))
+    more = stack(both, [*said, Labelled("n8", "s", unsaid)])
+    assert (stack(both[:8], said) == more).all()
+
+
+def test_the_gate_doubts_what_the_encoder_rejects() -> None:
+    chance = np.random.default_rng(4)
+    linear = chance.uniform(0.05, 0.95, size=(4000, len(OUTPUTS))).astype(np.float32)
+    threat = OUTPUTS.index("threat")
+    sure = 2 * np.log(linear[:, threat] / (1 - linear[:, threat])) - 1
+    encoder = np.where(chance.random(4000) < 1 / (1 + np.exp(-sure)), 0.9, 0.1).astype(np.float32)
+    gate = doubt_gate(linear, encoder)
+    expected = np.zeros(len(OUTPUTS) + 1)
+    expected[[threat, -1]] = 2, -1
+    assert gate == pytest.approx(expected, abs=0.2)
 
 
 @pytest.mark.parametrize(
