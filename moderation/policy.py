@@ -6,7 +6,7 @@ One TOML file, with its term files beside it. Everything is checked before anyth
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -18,6 +18,7 @@ from ahocorasick_rs import AhoCorasick
 
 from moderation.errors import PolicyError
 from moderation.finding import Effect
+from moderation.literals import Gate
 from moderation.normalise import Words, fold
 
 GUIDELINES = ("profanity", "vulgarity", "threat", "personal_attack", "abuse", "promotion")
@@ -172,6 +173,11 @@ class Policy:
         return {rule.id: rule for rule in (*self.rules, *self.retired)}
 
     @cached_property
+    def detecting(self) -> tuple[Rule, ...]:
+        """The rules that have a detector of their own."""
+        return tuple(rule for rule in self.rules if rule.finds)
+
+    @cached_property
     def words(self) -> Words:
         """The terms that a disguise may hide; of several, that of the first rule is taken."""
         names = dict.fromkeys((*(rule.terms for rule in self.rules if rule.terms), *self.term_files))
@@ -197,36 +203,58 @@ def compile_pattern(pattern: str) -> Any:
 
 
 class PatternSet:
-    """The patterns of the rules: one pass a rule tells which can fire, then those alone are located.
+    """The patterns of the rules: the words of a text tell which can occur, then those alone are run.
 
-    One set for all rules would need one pass, but its automaton grows with the product of their gaps: on
-    news comments it ran at 250 comments a second, one set a rule at 8,000.
+    A pattern is compiled when first run. One automaton for all would need one pass, but it grows with the product
+    of their gaps: on news comments it ran at 250 comments a second, one a rule at 8,000.
 
     Source: RE2 (linear time in the text): https://github.com/google/re2
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        options = re2.Options()
-        options.max_mem = _RE2_MEMORY_BYTES
-        self._sets: list[tuple[Rule, Any]] = []
-        for rule in rules:
-            if rule.fires_on:
-                patterns = re2.Set.SearchSet(options)
-                for pattern in rule.fires_on:
-                    patterns.Add(pattern)
-                patterns.Compile()
-                self._sets.append((rule, patterns))
+        rules = tuple(rules)
+        self._owned = tuple((rule, pattern) for rule in rules for pattern in rule.fires_on)
+        self._excuses = tuple(dict.fromkeys(pattern for rule in rules for pattern in rule.unless))
+        self._gate = Gate(pattern for _, pattern in self._owned)
+        self._reading = {
+            view: self._gate.selection(place for place, (rule, _) in enumerate(self._owned) if rule.reads(view))
+            for view in VIEWS
+        }
+        self._searches: list[Callable[[bytes], object] | None] = [None] * len(self._owned)
         self._compiled: dict[str, Any] = {}
 
     def candidates(self, text: str, view: str) -> list[tuple[Rule, str]]:
         """Give each rule that reads this view, and each of its patterns that occurs in the text."""
+        selection = self._reading[view]
+        if not selection:
+            return []
         encoded = text.encode()
         return [
-            (rule, rule.fires_on[index])
-            for rule, patterns in self._sets
-            if rule.reads(view)
-            for index in sorted(patterns.Match(encoded) or ())
+            self._owned[place]
+            for place in self._gate.candidates(text, selection)
+            if (self._searches[place] or self._search(place))(encoded)
         ]
+
+    def excusing(self, text: str) -> Collection[str]:
+        """Give the patterns of an ``unless`` that may occur in the text."""
+        gate, every = self._excusing
+        return {self._excuses[place] for place in gate.candidates(text, every)}
+
+    @cached_property
+    def _excusing(self) -> tuple[Gate, int]:
+        gate = Gate(self._excuses)
+        return gate, gate.selection(range(len(self._excuses)))
+
+    def _search(self, place: int) -> Callable[[bytes], object]:
+        """Compile one pattern to tell only whether it occurs."""
+        options = re2.Options()
+        options.max_mem = _RE2_MEMORY_BYTES
+        alone = re2.Set.SearchSet(options)
+        alone.Add(self._owned[place][1])
+        alone.Compile()
+        search: Callable[[bytes], object] = alone.Match
+        self._searches[place] = search
+        return search
 
     def compiled(self, pattern: str) -> Any:
         """Give the compiled form of one pattern; made when first asked for."""

@@ -16,6 +16,7 @@ MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 ORDER = (
     ("errors", "vocabulary"),
     ("attacks", "comment", "finding", "paths", "normalise"),
+    ("literals",),
     ("policy",),
     ("rules", "classifier", "datasets"),
     ("decision", "linear"),
