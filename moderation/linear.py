@@ -188,7 +188,7 @@ class LinearClassifier:
                     while len(words) > SENTENCE_WORDS or (whole and words):
                         none = False
                         yield words[:SENTENCE_WORDS], begins[:SENTENCE_WORDS], rows[:SENTENCE_WORDS]
-                        words, begins, rows = (part[SENTENCE_WORDS:] for part in (words, begins, rows))
+                        words, begins, rows = words[SENTENCE_WORDS:], begins[SENTENCE_WORDS:], rows[SENTENCE_WORDS:]
             if words:
                 none = False
                 yield words, begins, rows

@@ -9,7 +9,7 @@ https://swtch.com/~rsc/regexp/regexp4.html
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from math import prod
@@ -96,7 +96,9 @@ def _alternatives(pattern: str) -> Sequence[Sequence[_Item]]:
 
 
 def _group(alternatives: Iterable[Sequence[_Item]]) -> _Item:
-    choices = tuple(_joined(alternative) if len(alternative) > 1 else tuple(alternative) for alternative in alternatives)
+    choices = tuple(
+        _joined(alternative) if len(alternative) > 1 else tuple(alternative) for alternative in alternatives
+    )
     if len(choices) <= _FEW and all(len(choice) == 1 and choice[0].texts for choice in choices):
         texts = tuple(dict.fromkeys(text for choice in choices for text in choice[0].texts))
         if len(texts) <= _FEW:
@@ -204,7 +206,7 @@ def _needed(items: Sequence[_Item], left: bool, right: bool) -> list[Clause]:
 
 
 def _either(needed: Sequence[list[Clause]]) -> list[Clause]:
-    """Give the clauses of a choice: the best of each alternative in one, and the second best; none where one has none."""
+    """Give the clauses of a choice: the best of each alternative, and the second best; none where one has none."""
     if len(needed) == 1:
         return needed[0]
     if not all(needed):

@@ -125,7 +125,9 @@ def _without_allowed(spans: list[_Span], allowed: list[_Span]) -> list[_Span]:
     return kept
 
 
-def _without_excused(spans: list[_Span], rule: Rule, text: str, excusing: Collection[str], policy: Policy) -> list[_Span]:
+def _without_excused(
+    spans: list[_Span], rule: Rule, text: str, excusing: Collection[str], policy: Policy
+) -> list[_Span]:
     """Drop the spans that a match of the rule's ``unless`` overlaps; ``excusing``: the patterns that may match."""
     for pattern in rule.unless:
         if not spans:
