@@ -20,7 +20,7 @@ from moderation.skeleton import skeleton
 from moderation.view import Folded, View
 from moderation.words import Words
 
-__all__ = ["Folded", "View", "Words", "fold"]
+__all__ = ["Folded", "View", "Words", "fold", "folded_view"]
 
 
 def fold(text: str, words: Words) -> Folded:
@@ -33,7 +33,7 @@ def fold(text: str, words: Words) -> Folded:
     words
         The words that a disguise may hide, usually a policy's terms.
     """
-    folded = _folded(text)
+    folded = folded_view(text)
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text)
     return Folded(View(text), folded, skeleton(text, folded, words))
@@ -42,6 +42,7 @@ def fold(text: str, words: Words) -> Folded:
 # --------------------------------------------------------------------------- folded
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MARKUP = re.compile(
     r"&(?:amp;){0,3}(?:#\d{1,7};?|#x[0-9a-f]{1,6};?|[a-z][a-z0-9]{1,31};)|<!--[^<>]{0,500}-->"
     r"|<(/?)([a-z][a-z0-9]*)\b[^<>]{0,500}>|\[/?(?:b|i|u|s|url|color|size|quote|spoiler)(?:=[^\[\]]{0,100})?\]",
@@ -95,9 +96,12 @@ def _fold_character(character: str) -> str:
     )
 
 
-def _folded(text: str) -> View:
+def folded_view(text: str) -> View:
+    """Give the folded view of a text."""
     marked = "&" in text or "<" in text or "[" in text
     if not marked and text.isascii() and text.isprintable():
+        return View(text.lower())
+    if text.isascii() and "`" not in text and not _CONTROL.search(text) and not (marked and _MARKUP.search(text)):
         return View(text.lower())
     odd = {character: _fold_character(character) for character in set(text)}
     flagged = any(character in _FLAG_LETTERS for character in odd)

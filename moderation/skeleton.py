@@ -84,9 +84,7 @@ def _hides_nothing(tokens: set[str], words: Words) -> bool:
     new = tokens - words.quiet
     if not new:
         return True
-    # Signs do not reach over what parts the tokens here, so that most are told in one pass.
-    signed = words.signs("\0".join(new))
-    loud = {token for token in new if (signed and words.signs(token)) or _may_hide(token, words)}
+    loud = {token for token in new if _may_hide(token, words)}
     for told, known in ((loud, words.loud), (new - loud, words.quiet)):
         if len(known) >= REMEMBERED:
             known.clear()
@@ -95,7 +93,7 @@ def _hides_nothing(tokens: set[str], words: Words) -> bool:
 
 
 def _may_hide(token: str, words: Words) -> bool:
-    if words.begins_split(token) or words.suspects({token}):
+    if words.signed(token) or words.begins_split(token) or words.suspects({token}):
         return True
     if token.isascii():
         return not token.isalpha() and is_odd(token, words) and reading(token, words, True) is not None

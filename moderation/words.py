@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -101,10 +102,6 @@ class Words:
         self.quiet: set[str] = set()
         self.loud: set[str] = set()
         """The tokens that `moderation.skeleton` knows to hide nothing, and those that may."""
-        self._gate: Any = None
-        self._glued: Any = None
-        self._embedded: Any = None
-        self._apart: Any = None
         self._plain: set[str] = set()
 
     def __contains__(self, word: str) -> bool:
@@ -112,18 +109,11 @@ class Words:
 
     def signs(self, text: str) -> frozenset[str]:
         """Tell which signs of a disguise that only the whole text shows it has; linear in the text."""
-        if self._gate is None:
-            self._compile()
         found = self._gate.Match(text)
         return frozenset(_SIGNS[index] for index in found) if found else frozenset()
 
     def spaced(self, text: str) -> bool:
         """Whether three letters or more may stand apart in the text."""
-        if self._apart is None:
-            options = re2.Options()
-            self._apart = re2.Set.SearchSet(options)
-            self._apart.Add(_APART)
-            self._apart.Compile()
         return self._apart.Match(text) is not None
 
     def begins_split(self, token: str) -> bool:
@@ -133,8 +123,6 @@ class Words:
     def suspects(self, tokens: set[str]) -> set[str]:
         """Give the tokens that are a misspelt word or hold one of five letters or more among others."""
         found = tokens & self._misspelt
-        if self._embedded is None:
-            self._embedded = AhoCorasick(sorted(self._telling), matchkind=MatchKind.LeftmostLongest)
         if len(self._plain) >= REMEMBERED:
             self._plain.clear()
         for token in tokens - self._plain:
@@ -147,29 +135,66 @@ class Words:
                 self._plain.add(token)
         return found
 
-    def _compile(self) -> None:
+    def signed(self, token: str) -> bool:
+        """Whether a text without white space shows one of `signs` but «spaced»."""
+        for run in _RUN.findall(token):
+            if run in self._spellings:
+                return True
+            # Only what holds a longer word beside other letters can be several written together.
+            if len(run) > 4 and any(
+                end - start < len(run) for _, start, end in self._held.find_matches_as_indexes(run, overlapping=True)
+            ):
+                if self._glued.fullmatch(run) is not None:
+                    return True
+        return _TRIPLE.search(token) is not None
+
+    @cached_property
+    def _long(self) -> tuple[str, ...]:
+        return tuple(word for word in sorted(self._known) if len(word) > 3 and word.isascii())
+
+    @cached_property
+    def _held(self) -> AhoCorasick:
+        return AhoCorasick(self._long)
+
+    @cached_property
+    def _embedded(self) -> AhoCorasick:
+        return AhoCorasick(sorted(self._telling), matchkind=MatchKind.LeftmostLongest)
+
+    @cached_property
+    def _glued_pattern(self) -> str:
         # A pattern that matches nothing stands where there are no words.
-        long = "|".join(word for word in sorted(self._known) if len(word) > 3 and word.isascii()) or r"\A\z."
+        long = "|".join(self._long) or _NOTHING
         piece = rf"(?:{'|'.join(_COMPANIONS)})"
-        glued = (
+        return (
             rf"(?:{piece}+|[a-z]{{3,15}}(?:isan?|are|fucking))(?:{long})(?:{piece}|{long})*"
             rf"|(?:{long})(?:{piece}|{long})+"
         )
-        options = re2.Options()
-        options.max_mem = _RE2_MEMORY_BYTES
-        options.never_capture = True
-        self._glued = re2.compile(glued, options)
-        gate = re2.Set.SearchSet(options)
+
+    @cached_property
+    def _glued(self) -> Any:
+        return re2.compile(self._glued_pattern, _options())
+
+    @cached_property
+    def _apart(self) -> Any:
+        apart = re2.Set.SearchSet(_options())
+        apart.Add(_APART)
+        apart.Compile()
+        return apart
+
+    @cached_property
+    def _gate(self) -> Any:
+        splits = "|".join(f"{left}[ \t]{{1,2}}{right}" for left, right in sorted(self._splits)) or _NOTHING
+        gate = re2.Set.SearchSet(_options())
         for pattern in (
             "|".join(letter * 3 for letter in "abcdefghijklmnopqrstuvwxyz"),
             _APART,
-            rf"\b(?:{glued})\b",
-            rf"\b(?:{'|'.join(sorted(self._spellings)) or long})\b",
-            rf"\b(?:{'|'.join(rf'{left}[ 	]{{1,2}}{right}' for left, right in sorted(self._splits)) or long})\b",
+            rf"\b(?:{self._glued_pattern})\b",
+            rf"\b(?:{'|'.join(sorted(self._spellings)) or _NOTHING})\b",
+            rf"\b(?:{splits})\b",
         ):
             gate.Add(pattern)
         gate.Compile()
-        self._gate = gate
+        return gate
 
     def behind_mask(self, masked: str) -> str | None:
         """Find the word that a masked one such as ``f**k`` stands for.
@@ -245,8 +270,6 @@ class Words:
         """
         if not 7 <= len(letters) <= _LONGEST_GLUED or letters in GENUINE or letters in COMPOUNDS:
             return []
-        if self._glued is None:
-            self._compile()
         usual = self._glued.fullmatch(letters) is not None
         if not usual and not self.suspects({letters}):
             return []
@@ -317,12 +340,22 @@ class Words:
 
 _APART = rf"(?:^|[^a-z0-9]){ITEM}(?:{GAP}{{1,3}}{ITEM}){{2}}(?:[^a-z0-9]|$)"
 _WORD_CHARACTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+_RUN = re.compile(r"[A-Za-z0-9_]{3,}")
+_TRIPLE = re.compile(r"([a-z])\1\1")
+_NOTHING = r"\A\z."
 _SIGNS = ("stretched", "spaced", "glued", "spelt", "split")
 _RE2_MEMORY_BYTES = 1 << 27
 REMEMBERED = 200_000
 REMEMBERED_LENGTH = 40
 _LONGEST_GLUED = 100
 _LONGEST_COMPANION = max(map(len, COMMON.union(_COMPANIONS)))
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.max_mem = _RE2_MEMORY_BYTES
+    options.never_capture = True
+    return options
 
 
 def _squeeze(letters: str) -> str:
