@@ -93,11 +93,12 @@ def _hides_nothing(tokens: set[str], words: Words) -> bool:
 
 
 def _may_hide(token: str, words: Words) -> bool:
-    if words.signed(token) or words.begins_split(token) or words.suspects({token}):
+    if words.signed(token) or words.halved(token):
         return True
-    if token.isascii():
-        return not token.isalpha() and is_odd(token, words) and reading(token, words, True) is not None
-    return reading(token, words, True) is not None or reading(token, words, False) is not None
+    if not token.isascii():
+        return reading(token, words, True) is not None or reading(token, words, False) is not None
+    looked_at = (not token.isalpha() and is_odd(token, words)) or words.suspects({token})
+    return bool(looked_at) and reading(token, words, True) is not None
 
 
 def _replaced(view: View, pieces: Sequence[_Piece]) -> View:

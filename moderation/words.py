@@ -93,7 +93,9 @@ class Words:
             for slip in _slips(word)
             if slip not in real and (slip not in self._known or (word in COMMON and len(slip) > 3))
         }
-        self._lefts = frozenset(left for left, _ in self._splits)
+        # Of the halves of a word, that which is no word by its letters.
+        self._lefts = frozenset(left for left, _ in self._splits if _VOWELS.isdisjoint(left))
+        self._rights = frozenset(right for left, right in self._splits if not _VOWELS.isdisjoint(left))
         self._misspelt = frozenset(self._slips)
         self._companions = COMMON.union(_COMPANIONS)
         self._telling = frozenset(word for word in long if len(word) > 4) - COMPOUNDING
@@ -116,9 +118,12 @@ class Words:
         """Whether three letters or more may stand apart in the text."""
         return self._apart.Match(text) is not None
 
-    def begins_split(self, token: str) -> bool:
-        """Whether a token ends with what may be the first half of a word."""
-        return token[len(token.rstrip(_WORD_CHARACTERS)) :] in self._lefts
+    def halved(self, token: str) -> bool:
+        """Whether a token may be that half of a split word which is no word itself."""
+        return (
+            token[len(token.rstrip(_WORD_CHARACTERS)) :] in self._lefts
+            or token[: len(token) - len(token.lstrip(_WORD_CHARACTERS))] in self._rights
+        )
 
     def suspects(self, tokens: set[str]) -> set[str]:
         """Give the tokens that are a misspelt word or hold one of five letters or more among others."""
