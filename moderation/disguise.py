@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from itertools import pairwise, product
 
 from moderation.vocabulary import COMMON
-from moderation.words import MASKS, REMEMBERED, REMEMBERED_LENGTH, VOWEL_MASKS, Reading, Words, run_lengths
+from moderation.words import REMEMBERED, REMEMBERED_LENGTH, VOWEL_MASKS, Reading, Words, run_lengths
 
 _LEET = {
     "0": "o",
@@ -240,8 +240,8 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
     if len(text) < 3 or not any(map(str.isalpha, text)) or _CONTRACTION.fullmatch(text):
         return None
     drawn = _drawn(core)
-    shown = sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0])
     numbered = any(map(str.isdigit, drawn[0]))
+    shown = sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0]) if numbered else 0
     masked = _behind_mask(drawn, words)
     if masked is not None and masked[0] in COMMON:
         return masked
@@ -263,9 +263,9 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
 
 
 def _behind_mask(drawn: Reading, words: Words) -> Reading | None:
-    if drawn[0][0].isalpha() and not MASKS.union(VOWEL_MASKS).isdisjoint(drawn[0]):
+    if drawn[0][0].isalpha() and not VOWEL_MASKS.isdisjoint(drawn[0]):
         numbers_read = "".join(_LEET[c] if c.isdigit() and c in _LEET else c for c in drawn[0])
-        for masked in (drawn[0], numbers_read) if sum(map(str.isalpha, drawn[0])) > 2 else (drawn[0],):
+        for masked in dict.fromkeys((drawn[0], numbers_read)) if sum(map(str.isalpha, drawn[0])) > 2 else (drawn[0],):
             word = words.behind_mask(masked)
             if word is not None:
                 return word, *_respelt(word, drawn)
@@ -283,10 +283,6 @@ def _letter_readings(core: Reading) -> Iterable[Reading]:
         digits = any(map(str.isdigit, reading))
         if len(kept) > 3 and not digits:
             yield "".join(reading[i] for i in kept), [starts[i] for i in kept], [ends[i] for i in kept]
-    if not text.isalpha() and not any(map(str.isdigit, text)):
-        kept = [place for place, character in enumerate(text) if character.isalpha()]
-        if len(kept) > 3:
-            yield "".join(text[i] for i in kept), [starts[i] for i in kept], [ends[i] for i in kept]
 
 
 def _drawn(core: Reading) -> Reading:

@@ -69,8 +69,7 @@ def features(unit: str, bits: int) -> tuple[npt.NDArray[np.int64], Array]:
         pieces = [framed[i : i + n] for n in range(2, 6) for i in range(len(framed) - n + 1)]
         names = [f"w{unit}", *pieces]
         values = [1.0] + [len(pieces) ** -0.5] * len(pieces)
-    size = 1 << bits
-    return np.array([mmh3.hash(name) % size for name in names]), np.array(values, dtype=np.float32)
+    return np.array(list(map(mmh3.hash, names))) & ((1 << bits) - 1), np.array(values, dtype=np.float32)
 
 
 _Token = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], bool]
@@ -113,7 +112,7 @@ class LinearClassifier:
             if row == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
             indices, values = features(word, self.bits)
-            self._rows[row] = values @ self._weights[indices].astype(np.float32)
+            self._rows[row] = values @ self._weights.take(indices, axis=0).astype(np.float32)
             self._row_of[word] = row
         return row
 

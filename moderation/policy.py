@@ -31,6 +31,7 @@ STRONG = 3
 
 _RE2_MEMORY_BYTES = 1 << 26
 _TEXTS_BEFORE_GATE = 32
+_VOWELS = frozenset("aeiouy")
 _TRIAL_TEXTS = ("", "a", "a b, c.")
 _RULE_ID = re.compile(r"[a-z_]+\.[a-z0-9-]+")
 _RETIRED_KEYS = ("id", "guideline", "retired", "statement")
@@ -366,7 +367,7 @@ def _disguises(term: str) -> Iterable[str]:
         if (
             left not in ("s", "t", "d", "m")
             and len(right) > 1
-            and any(not set(half) & set("aeiouy") for half in (left, right))
+            and (_VOWELS.isdisjoint(left) or _VOWELS.isdisjoint(right))
         ):
             yield f"{left} {right}"
 

@@ -207,7 +207,7 @@ class Words:
         Two letters must show, or the first of a word of four; of several words the one given first is
         taken. A single run of asterisks may be one shorter or longer than what it hides if three show.
         """
-        shown = sum(character.isalpha() for character in masked)
+        shown = sum(map(str.isalpha, masked))
         if shown < 2 and not (len(masked) == 4 and masked[1:] == "***"):
             return None
         inner = masked[-1].isalpha() and len(masked) > 3
@@ -274,6 +274,8 @@ class Words:
             Half-open spans that follow one another; empty where the letters are one word.
         """
         if not 7 <= len(letters) <= _LONGEST_GLUED or letters in GENUINE or letters in COMPOUNDS:
+            return []
+        if letters not in self._misspelt and not self._held.find_matches_as_indexes(letters):
             return []
         usual = self._glued.fullmatch(letters) is not None
         if not usual and not self.suspects({letters}):
