@@ -1,7 +1,7 @@
 """The verdict, and everything that a reader needs to redo it by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -69,7 +69,7 @@ class Decision:
             "scores": dict(self.scores),
             "threshold": self.threshold,
             "decided_by": self.decided_by,
-            "findings": [asdict(finding) | {"effect": finding.effect.value} for finding in self.findings],
+            "findings": [finding.to_dict() for finding in self.findings],
             "policy": self.policy,
             "model": self.model,
         }
@@ -125,23 +125,23 @@ def decide(
     """
     if not all(0 <= score <= 1 for score in scores.values()):
         raise ModelError(f"{model}: gave scores that are no probabilities; train it again")
-    rejecting = [finding for finding in findings if finding.effect is Effect.REJECT]
-    referred = any(finding.effect is Effect.REFER for finding in findings)
+    effects = [finding.effect for finding in findings]
+    rejecting = [finding for finding in findings if finding.effect is Effect.REJECT] if effects else []
+    referred = Effect.REFER in effects
     threshold = policy.thresholds["referred" if referred else "unflagged"]
-    by_guideline = {guideline.id: scores[guideline.id] for guideline in policy.guidelines}
+    texts = policy.guideline_texts
+    by_guideline = {name: scores[name] for name in texts}
     over = scores["any"] >= threshold
-    broken: dict[str, None] = dict.fromkeys(finding.guideline for finding in rejecting)
-    if over:
-        broken |= dict.fromkeys(name for name, score in by_guideline.items() if score >= threshold)
-        if not broken:
-            broken = {max(by_guideline, key=by_guideline.__getitem__): None}
-    order = [guideline.id for guideline in policy.guidelines]
-    guidelines = tuple(sorted(broken, key=order.index))
-    texts = {guideline.id: guideline.text for guideline in policy.guidelines}
-    if rejecting:
-        reason = policy.rule(rejecting[0].rule).reason
-    else:
-        reason = texts[guidelines[0]] if guidelines else ""
+    guidelines: tuple[str, ...] = ()
+    reason = ""
+    if over or rejecting:
+        broken = {finding.guideline for finding in rejecting}
+        if over:
+            broken.update(name for name, score in by_guideline.items() if score >= threshold)
+            if not broken:
+                broken = {max(by_guideline, key=by_guideline.__getitem__)}
+        guidelines = tuple(name for name in texts if name in broken)
+        reason = policy.rule(rejecting[0].rule).reason if rejecting else texts[guidelines[0]]
     return Decision(
         id=comment_id,
         verdict=Verdict.REJECT if rejecting or over else Verdict.APPROVE,

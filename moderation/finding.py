@@ -39,3 +39,14 @@ class Finding:
     start: int
     end: int
     excerpt: str
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Give the finding as it stands in files and over HTTP."""
+        return {
+            "rule": self.rule,
+            "guideline": self.guideline,
+            "effect": self.effect.value,
+            "start": self.start,
+            "end": self.end,
+            "excerpt": self.excerpt,
+        }

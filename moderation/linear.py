@@ -10,7 +10,8 @@ ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import add
 
 import mmh3
 import numpy as np
@@ -24,7 +25,9 @@ SENTENCE_WORDS = 48
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s\x00-\x7f]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
-_KEPT_WORDS = 500_000
+_ENDING = re.compile(r"[.!?][\"')\]]*\Z")
+_KEPT_WORDS = 200_000
+_KEPT_LENGTH = 40
 _EVIDENCE_SHARE = 0.7
 _EVIDENCE_WORDS = 6
 
@@ -66,8 +69,12 @@ def features(unit: str, bits: int) -> tuple[npt.NDArray[np.int64], Array]:
         pieces = [framed[i : i + n] for n in range(2, 6) for i in range(len(framed) - n + 1)]
         names = [f"w{unit}", *pieces]
         values = [1.0] + [len(pieces) ** -0.5] * len(pieces)
-    size = 1 << bits
-    return np.array([mmh3.hash(name) % size for name in names]), np.array(values, dtype=np.float32)
+    return np.array(list(map(mmh3.hash, names))) & ((1 << bits) - 1), np.array(values, dtype=np.float32)
+
+
+_Token = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], bool]
+"""The words of a text without white space, each as a pair begins with it, their rows, and whether a sentence ends."""
+_Sentence = tuple[list[str], list[str], list[int]]
 
 
 class LinearClassifier:
@@ -94,29 +101,35 @@ class LinearClassifier:
         self._bias = bias
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
+        self._tokens: dict[str, _Token] = {}
         self._rows: Array = np.zeros((4096, len(OUTPUTS)), dtype=np.float32)
 
-    def _row(self, unit: str) -> int:
-        """Give the row of `_rows` that holds what a word or pair adds to each logit."""
-        row = self._row_of.get(unit)
+    def _row(self, word: str) -> int:
+        """Give the row of `_rows` that holds what a word adds to each logit."""
+        row = self._row_of.get(word)
         if row is None:
             row = len(self._row_of)
             if row == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            indices, values = features(unit, self.bits)
-            self._rows[row] = values @ self._weights[indices].astype(np.float32)
-            self._row_of[unit] = row
+            indices, values = features(word, self.bits)
+            self._rows[row] = values @ self._weights.take(indices, axis=0).astype(np.float32)
+            self._row_of[word] = row
         return row
 
-    def _units(self, units: Sequence[str]) -> Array:
-        """Give what each word or pair adds to each logit, shape (n_units, n_outputs)."""
-        rows = [self._row(unit) for unit in units]  # may replace `_rows`, so before it is read
-        return self._rows[rows]
+    def _of_words(self, words: Sequence[str]) -> Array:
+        """Give what each word adds to each logit, shape (n_words, n_outputs)."""
+        rows = [self._row(word) for word in words]  # may replace `_rows`, so before it is read
+        return self._rows.take(np.array(rows, dtype=np.int64), axis=0)
+
+    def _of_pairs(self, words: Sequence[str]) -> Array:
+        """Give what each pair of a sentence's words adds to each logit, shape (n_words + 1, n_outputs)."""
+        hashes = np.array([mmh3.hash(f"b{pair}") for pair in pairs(words)])
+        return self._weights.take(hashes & (len(self._weights) - 1), axis=0).astype(np.float32)
 
     def _window_logits(self, text: str) -> tuple[list[list[str]], Array]:
         """Give the sentences and, for each and then the whole, the logits."""
         split = sentences(text)
-        sums = np.array([self._units((*words, *pairs(words))).sum(axis=0) for words in split])
+        sums = np.array([np.concatenate([self._of_words(words), self._of_pairs(words)]).sum(axis=0) for words in split])
         sizes = np.array([len(words) for words in split], dtype=np.float32)
         return split, self._logits(np.vstack([sums, sums.sum(axis=0, keepdims=True)]), np.append(sizes, sizes.sum()))
 
@@ -125,29 +138,71 @@ class LinearClassifier:
 
     def logits(self, comments: Sequence[Folded]) -> Array:
         """Give the uncalibrated logits of each comment's worst window, shape (n_comments, n_outputs)."""
-        if len(self._row_of) > _KEPT_WORDS:
-            self._row_of.clear()
-        rows: list[int] = []
-        sentence_starts: list[int] = []
-        sizes: list[int] = []
-        comment_starts: list[int] = []
-        row = self._row
-        for comment in comments:
-            comment_starts.append(len(sizes))
-            for words in sentences(comment.skeleton.text):
-                sentence_starts.append(len(rows))
-                sizes.append(len(words))
-                rows.extend(map(row, words))
-                rows.extend(map(row, pairs(words)))
         if not comments:
             return np.zeros((0, len(OUTPUTS)), dtype=np.float32)
-        sums = np.add.reduceat(self._rows[rows], sentence_starts, axis=0)
-        counts = np.array(sizes, dtype=np.float32)
-        by_sentence = np.maximum.reduceat(self._logits(sums, counts), comment_starts, axis=0)
+        if len(self._row_of) > _KEPT_WORDS:
+            self._row_of.clear()
+            self._tokens.clear()
+        rows: list[int] = []
+        hashes: list[int] = []
+        sizes: list[int] = []
+        comment_starts: list[int] = []
+        for comment in comments:
+            comment_starts.append(len(sizes))
+            for token_words, begins, token_rows in self._sentences(comment.skeleton.text):
+                rows += token_rows
+                sizes.append(len(token_rows))
+                # Hashing a pair anew takes less time than finding it among all that were seen.
+                hashes.extend(map(mmh3.hash, map(add, ("b^ ", *begins), (*token_words, "$"))))
+        counts = np.array(sizes)
+        # A sentence's words come first and then its pairs, one more.
+        of_pairs = np.repeat(np.tile([False, True], len(sizes)), np.stack([counts, counts + 1], axis=1).ravel())
+        added = np.empty((len(of_pairs), len(OUTPUTS)), dtype=np.float32)
+        added[~of_pairs] = self._rows.take(rows, axis=0)
+        added[of_pairs] = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0)
+        starts = np.cumsum(2 * counts + 1) - (2 * counts + 1)
+        sums = np.add.reduceat(added, starts, axis=0)
+        lengths = counts.astype(np.float32)
+        by_sentence = np.maximum.reduceat(self._logits(sums, lengths), comment_starts, axis=0)
         by_comment = self._logits(
-            np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(counts, comment_starts)
+            np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(lengths, comment_starts)
         )
         return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
+
+    def _sentences(self, text: str) -> Iterator[_Sentence]:
+        """Give what `sentences` gives, with each word as a pair begins with it and with its row."""
+        tokens = self._tokens
+        none = True
+        for line in text.split("\n") if "\n" in text else (text,):
+            words: list[str] = []
+            begins: list[str] = []
+            rows: list[int] = []
+            for token in line.split():
+                known = tokens.get(token) or self._token(token)
+                words += known[0]
+                begins += known[1]
+                rows += known[2]
+                if (known[3] and words) or len(words) > SENTENCE_WORDS:
+                    whole = known[3]
+                    while len(words) > SENTENCE_WORDS or (whole and words):
+                        none = False
+                        yield words[:SENTENCE_WORDS], begins[:SENTENCE_WORDS], rows[:SENTENCE_WORDS]
+                        words, begins, rows = words[SENTENCE_WORDS:], begins[SENTENCE_WORDS:], rows[SENTENCE_WORDS:]
+            if words:
+                none = False
+                yield words, begins, rows
+        if none:
+            yield [], [], []
+
+    def _token(self, token: str) -> _Token:
+        """Read a text without white space."""
+        words = tuple(_WORD.findall(token))
+        known = (words, tuple(f"b{word} " for word in words), tuple(map(self._row, words)), bool(_ENDING.search(token)))
+        if len(token) <= _KEPT_LENGTH:
+            if len(self._tokens) >= _KEPT_WORDS:
+                self._tokens.clear()
+            self._tokens[token] = known
+        return known
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
@@ -172,8 +227,8 @@ class LinearClassifier:
         words = split[worst]
         if not words:
             return ()
-        alone = self._units(words)[:, column]
-        joint = self._units(pairs(words))[:, column]
+        alone = self._of_words(words)[:, column]
+        joint = self._of_pairs(words)[:, column]
         weight = alone + (joint[:-1] + joint[1:]) / 2
         order = np.argsort(-weight, kind="stable")
         rising = float(weight[weight > 0].sum())

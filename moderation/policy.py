@@ -6,7 +6,7 @@ One TOML file, with its term files beside it. Everything is checked before anyth
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -18,7 +18,8 @@ from ahocorasick_rs import AhoCorasick
 
 from moderation.errors import PolicyError
 from moderation.finding import Effect
-from moderation.normalise import Words, fold
+from moderation.literals import Gate
+from moderation.normalise import Words, folded_view
 
 GUIDELINES = ("profanity", "vulgarity", "threat", "personal_attack", "abuse", "promotion")
 """Ids of the guidelines, in the order of the classifier's outputs."""
@@ -29,7 +30,8 @@ STRONG = 3
 """From this strength on, a term is also sought doubled, split and glued."""
 
 _RE2_MEMORY_BYTES = 1 << 26
-_NO_WORDS = Words(())
+_TEXTS_BEFORE_GATE = 32
+_VOWELS = frozenset("aeiouy")
 _TRIAL_TEXTS = ("", "a", "a b, c.")
 _RULE_ID = re.compile(r"[a-z_]+\.[a-z0-9-]+")
 _RETIRED_KEYS = ("id", "guideline", "retired", "statement")
@@ -172,7 +174,12 @@ class Policy:
     encoder: EncoderLooks | None
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
 
-    @property
+    @cached_property
+    def guideline_texts(self) -> Mapping[str, str]:
+        """The published sentences by id, in the order of the file."""
+        return {guideline.id: guideline.text for guideline in self.guidelines}
+
+    @cached_property
     def identity(self) -> str:
         """Name, version and hash in one word, as decisions carry it."""
         return f"{self.name}-{self.version}+{self.hash}"
@@ -195,6 +202,11 @@ class Policy:
         return {rule.id: rule for rule in (*self.rules, *self.retired)}
 
     @cached_property
+    def detecting(self) -> tuple[Rule, ...]:
+        """The rules that have a detector of their own."""
+        return tuple(rule for rule in self.rules if rule.finds)
+
+    @cached_property
     def words(self) -> Words:
         """The terms that a disguise may hide; of several, that of the first rule is taken."""
         names = dict.fromkeys((*(rule.terms for rule in self.rules if rule.terms), *self.term_files))
@@ -213,43 +225,94 @@ class Policy:
 
 def compile_pattern(pattern: str) -> Any:
     """Compile a pattern for the linear-time engine; raises ``re2.error``."""
+    return re2.compile(pattern, _options())
+
+
+def _options() -> Any:
     options = re2.Options()
     options.max_mem = _RE2_MEMORY_BYTES
     options.log_errors = False
-    return re2.compile(pattern, options)
+    return options
 
 
 class PatternSet:
-    """The patterns of the rules: one pass a rule tells which can fire, then those alone are located.
+    """The patterns of the rules: the words of a text tell which can occur, then those alone are run.
 
-    One set for all rules would need one pass, but its automaton grows with the product of their gaps: on
-    news comments it ran at 250 comments a second, one set a rule at 8,000.
+    A pattern is compiled when first run. The first texts are tried with all, one automaton a rule: that is ready
+    sooner. One automaton for all rules grows with the product of their gaps: it ran at 250 comments a second.
 
     Source: RE2 (linear time in the text): https://github.com/google/re2
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        options = re2.Options()
-        options.max_mem = _RE2_MEMORY_BYTES
-        self._sets: list[tuple[Rule, Any]] = []
-        for rule in rules:
-            if rule.fires_on:
-                patterns = re2.Set.SearchSet(options)
-                for pattern in rule.fires_on:
-                    patterns.Add(pattern)
-                patterns.Compile()
-                self._sets.append((rule, patterns))
+        self._rules = rules = tuple(rules)
+        self._owned = tuple((rule, pattern) for rule in rules for pattern in rule.fires_on)
+        self._excuses = tuple(dict.fromkeys(pattern for rule in rules for pattern in rule.unless))
+        self._read = {view for view in VIEWS if any(rule.reads(view) for rule, _ in self._owned)}
+        self._texts_left = _TEXTS_BEFORE_GATE
+        self._searches: list[Callable[[bytes], object] | None] = [None] * len(self._owned)
         self._compiled: dict[str, Any] = {}
 
     def candidates(self, text: str, view: str) -> list[tuple[Rule, str]]:
         """Give each rule that reads this view, and each of its patterns that occurs in the text."""
+        if view not in self._read:
+            return []
         encoded = text.encode()
+        if self._texts_left > 0:
+            self._texts_left -= 1
+            return [
+                (rule, rule.fires_on[index])
+                for rule, patterns in self._sets
+                if rule.reads(view)
+                for index in sorted(patterns.Match(encoded) or ())
+            ]
+        gate, reading = self._gate
         return [
-            (rule, rule.fires_on[index])
-            for rule, patterns in self._sets
-            if rule.reads(view)
-            for index in sorted(patterns.Match(encoded) or ())
+            self._owned[place]
+            for place in gate.candidates(text, reading[view])
+            if (self._searches[place] or self._search(place))(encoded)
         ]
+
+    def excusing(self, text: str) -> Collection[str]:
+        """Give the patterns of an ``unless`` that may occur in the text."""
+        if self._texts_left > 0:
+            return self._excuses
+        gate, every = self._excusing
+        return {self._excuses[place] for place in gate.candidates(text, every)}
+
+    @cached_property
+    def _sets(self) -> list[tuple[Rule, Any]]:
+        sets = []
+        for rule in self._rules:
+            if rule.fires_on:
+                patterns = re2.Set.SearchSet(_options())
+                for pattern in rule.fires_on:
+                    patterns.Add(pattern)
+                patterns.Compile()
+                sets.append((rule, patterns))
+        return sets
+
+    @cached_property
+    def _gate(self) -> tuple[Gate, Mapping[str, int]]:
+        gate = Gate(pattern for _, pattern in self._owned)
+        return gate, {
+            view: gate.selection(place for place, (rule, _) in enumerate(self._owned) if rule.reads(view))
+            for view in VIEWS
+        }
+
+    @cached_property
+    def _excusing(self) -> tuple[Gate, int]:
+        gate = Gate(self._excuses)
+        return gate, gate.selection(range(len(self._excuses)))
+
+    def _search(self, place: int) -> Callable[[bytes], object]:
+        """Compile one pattern to tell only whether it occurs."""
+        alone = re2.Set.SearchSet(_options())
+        alone.Add(self._owned[place][1])
+        alone.Compile()
+        search: Callable[[bytes], object] = alone.Match
+        self._searches[place] = search
+        return search
 
     def compiled(self, pattern: str) -> Any:
         """Give the compiled form of one pattern; made when first asked for."""
@@ -258,13 +321,8 @@ class PatternSet:
         return self._compiled[pattern]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    term: Term | None
-    rules: tuple[Rule, ...]
-    glued_before: bool
-    glued_after: bool
-    disguised: bool
+_Entry = tuple[Term | None, tuple[Rule, ...], bool, bool, bool]
+"""A term or None, its rules, whether letters may stand before and after it, and whether it is disguised."""
 
 
 class Lexicon:
@@ -286,16 +344,12 @@ class Lexicon:
                 wanting = tuple(rule for rule in users if rule.min_strength <= term.strength <= rule.max_strength)
                 if not wanting:
                     continue
-                entries.setdefault(term.text, []).append(
-                    _Entry(term, wanting, term.glued_before, term.glued_after, disguised=False)
-                )
+                entries.setdefault(term.text, []).append((term, wanting, term.glued_before, term.glued_after, False))
                 if term.strength >= STRONG:
                     for alias in _disguises(term.text):
-                        entries.setdefault(alias, []).append(
-                            _Entry(term, wanting, glued_before=False, glued_after=False, disguised=True)
-                        )
+                        entries.setdefault(alias, []).append((term, wanting, False, False, True))
             for word in allowed:
-                entries.setdefault(word, []).append(_Entry(None, users, False, False, disguised=False))
+                entries.setdefault(word, []).append((None, users, False, False, False))
         self._texts = tuple(entries)
         self._entries = tuple(tuple(found) for found in entries.values())
         self._automaton = AhoCorasick(self._texts) if self._texts else None
@@ -316,10 +370,10 @@ class Lexicon:
         for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
             joined_before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
             joined_after = end < size and text[end].isalnum() and text[end - 1].isalnum()
-            for entry in self._entries[index]:
-                if (joined_before and not entry.glued_before) or (joined_after and not entry.glued_after):
+            for term, rules, glued_before, glued_after, disguised in self._entries[index]:
+                if (joined_before and not glued_before) or (joined_after and not glued_after):
                     continue
-                found.append((start, end, entry.term, entry.rules, entry.disguised))
+                found.append((start, end, term, rules, disguised))
         return found
 
 
@@ -336,7 +390,7 @@ def _disguises(term: str) -> Iterable[str]:
         if (
             left not in ("s", "t", "d", "m")
             and len(right) > 1
-            and any(not set(half) & set("aeiouy") for half in (left, right))
+            and (_VOWELS.isdisjoint(left) or _VOWELS.isdisjoint(right))
         ):
             yield f"{left} {right}"
 
@@ -649,7 +703,7 @@ def read_terms(text: str) -> tuple[tuple[Term, ...], tuple[str, ...]]:
 
 
 def _folded_forms(word: str, number: int) -> list[str]:
-    forms = [fold(form, _NO_WORDS).folded.text.strip() for form in _endings(word.strip())]
+    forms = [folded_view(form).text.strip() for form in _endings(word.strip())]
     if not all(forms):
         raise ValueError(f"line {number}: names no word; write one before the tab")
     return forms

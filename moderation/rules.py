@@ -3,7 +3,7 @@
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from moderation.errors import PolicyError
 from moderation.finding import Finding
@@ -77,10 +77,11 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
         if not places:
             continue
         allowed = _by_rule(excused)
+        excusing = policy.patterns.excusing(text)
         for rule_id, spans in _by_rule(places).items():
             rule = policy.rule(rule_id)
             spans = _without_allowed(spans, allowed.get(rule_id, []))
-            spans = _without_excused(spans, rule, text, policy)
+            spans = _without_excused(spans, rule, text, excusing, policy)
             if len(spans) < rule.at_least:
                 continue
             for start, end in spans:
@@ -124,11 +125,15 @@ def _without_allowed(spans: list[_Span], allowed: list[_Span]) -> list[_Span]:
     return kept
 
 
-def _without_excused(spans: list[_Span], rule: Rule, text: str, policy: Policy) -> list[_Span]:
-    """Drop the spans that a match of the rule's ``unless`` overlaps."""
+def _without_excused(
+    spans: list[_Span], rule: Rule, text: str, excusing: Collection[str], policy: Policy
+) -> list[_Span]:
+    """Drop the spans that a match of the rule's ``unless`` overlaps; ``excusing``: the patterns that may match."""
     for pattern in rule.unless:
         if not spans:
             break
+        if pattern not in excusing:
+            continue
         excuses = [match.span() for match in policy.patterns.compiled(pattern).finditer(text)]
         stops = [stop for _, stop in excuses]
         kept = []
@@ -153,15 +158,16 @@ def _without_nested(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 # --------------------------------------------------------------------------- detectors
 
-_PHONE = re.compile(r"\+?\d[\d ().-]{6,20}\d")
+_PHONE = re.compile(r"\d[\d ().-]{6,20}\d")
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"']{3,2000}", re.I)
 
 
 def _detected(text: str, policy: Policy) -> Iterable[_Place]:
-    for rule in policy.rules:
-        if rule.finds == "phone" and _PHONE.search(text):
-            yield from ((rule, start, end) for start, end in _phones(text))
-        elif rule.finds == "repeated-link":
+    for rule in policy.detecting:
+        if rule.finds == "phone":
+            if _PHONE.search(text):
+                yield from ((rule, start, end) for start, end in _phones(text))
+        elif "://" in text or "www." in text.lower():
             yield from ((rule, start, end) for start, end in _repeated_links(text, rule.at_least))
 
 

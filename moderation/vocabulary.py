@@ -191,8 +191,9 @@ COMPOUNDS = frozenset(
     (
         "anshieta antifascist antifascists antipathetic antipsychotic antiracism antiracist antiterrorist antwerp "
         "antwerpa apathetic appanoose ashleylynch bigotries bitchiness bratslawa bulletstorm bullyboy "
-        "bunchofgrapes chindumbo chinkhoji chinkiang clownfish clownin conspiracism conspiracist conspiracists "
-        "counterterrorist cripplegate crookshank crookshanks cuckservative cuckservatives cyberbullies cyberbully "
+        "bunchofgrapes chindumbo chinkhoji chinkiang clownfish clownin cockatoo cockatoos conspiracism "
+        "conspiracist conspiracists counterterrorist cripplegate "
+        "crookshank crookshanks cuckservative cuckservatives cyberbullies cyberbully "
         "cybercriminals cypherpunks dindukkal dindukkala discloser disgracefully dominges dominion dominions "
         "ectoparasite ectoparasites endoparasites fluffernutter fluffernutter gangraped garbageman garbagemen "
         "godalminge guararapes guraararapesa gvararapes honkytonk hypocretin incretin interchanged "
@@ -204,7 +205,7 @@ COMPOUNDS = frozenset(
         "pussycats pussyfoot pussyfooting pussygrabber pussyhats rehearsing sagashite schizosaccharomyces shartur "
         "shiitakes shitsyuan shitszyachzhuan shortchanged skankin slutshaming soemmerda sonovabitch soshite "
         "steampunks stocktwits tarigovishite teledildonics traitorously unsympathetic wretchedly wretchedness "
-        "zjommerda "
+        "zjommerda kuntima meshita retardative shitima shittim tardive therapist therapists "
     ).split()
 )
-"""Words and names that hold another word of five letters or more, and four or more beside it."""
+"""Words and names that hold another word of five letters or more, or read as two words written together."""

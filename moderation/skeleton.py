@@ -1,0 +1,198 @@
+"""The skeleton of a text: each word read as what it hides, letters set apart and split words put together."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from moderation.disguise import (
+    EDGES_LEFT,
+    EDGES_RIGHT,
+    apart,
+    is_latin,
+    is_odd,
+    leet_readings,
+    reading,
+    restretched,
+)
+from moderation.view import View
+from moderation.words import GAP, GAPS, ITEM, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
+
+_TOKEN = re.compile(r"\S+")
+_SPACED = re.compile(rf"(?<![a-z0-9]){ITEM}(?:{GAP}{{1,3}}{ITEM}){{2,}}(?![a-z0-9])")
+_GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_HASHTAG = re.compile(r"#[A-Za-z]+")
+
+_Piece = tuple[int, int, str, list[int], list[int]]
+
+
+def skeleton(plain: str, view: View, words: Words) -> View:
+    """Give the skeleton of a text; the folded view itself where nothing is hidden.
+
+    Parameters
+    ----------
+    plain
+        The text as written, of which a hashtag's capitals tell its words.
+    view
+        Its folded view.
+    words
+        The words that a disguise may hide.
+    """
+    text = view.text
+    tokens = set(text.split())
+    if "#" not in text and _hides_nothing(tokens, words) and not words.spaced(text):
+        return view
+    ascii_only = text.isascii()
+    signs = words.signs(text)
+    odd = {token for token in tokens if signs or not token.isascii() or is_odd(token, words)}
+    odd |= words.suspects(tokens)
+    mostly_latin = True
+    if not ascii_only:
+        letters = [character for character in text if character.isalpha()]
+        mostly_latin = 2 * sum(map(is_latin, letters)) > len(letters)
+    # Each piece replaces text[start:end]: letters with the offset that each was read from.
+    pieces: list[_Piece] = []
+    if "spaced" in signs:
+        pieces.extend(_spaced(text, words))
+    if "split" in signs:
+        pieces.extend(_joined(text, words))
+    readings = {token: reading(token, words, mostly_latin) for token in odd}
+    if "#" in text:
+        pieces.extend(_hashtags(plain, view))
+    if not pieces and not any(readings.values()):
+        return view
+    pieces.sort()
+    spans = iter([*((piece[0], piece[1]) for piece in pieces), (len(text) + 1, len(text) + 1)])
+    taken = next(spans)
+    for token in _TOKEN.finditer(text):
+        while taken[1] <= token.start():
+            taken = next(spans)
+        found = readings.get(token[0])
+        if found is None or taken[0] < token.end():
+            continue
+        base = token.start()
+        read, starts, ends = found
+        pieces.append((base, token.end(), read, [base + o for o in starts], [base + o for o in ends]))
+    return _replaced(view, sorted(pieces)) if pieces else view
+
+
+def _hides_nothing(tokens: set[str], words: Words) -> bool:
+    """Whether no token hides anything, but for letters set apart; what was told of a token is remembered."""
+    if not words.loud.isdisjoint(tokens):
+        return False
+    new = tokens - words.quiet
+    if not new:
+        return True
+    loud = {token for token in new if _may_hide(token, words)}
+    for told, known in ((loud, words.loud), (new - loud, words.quiet)):
+        if len(known) >= REMEMBERED:
+            known.clear()
+        known.update(token for token in told if len(token) <= REMEMBERED_LENGTH)
+    return not loud
+
+
+def _may_hide(token: str, words: Words) -> bool:
+    if words.signed(token) or words.halved(token):
+        return True
+    if not token.isascii():
+        return reading(token, words, True) is not None or reading(token, words, False) is not None
+    looked_at = (not token.isalpha() and is_odd(token, words)) or words.suspects({token})
+    return bool(looked_at) and reading(token, words, True) is not None
+
+
+def _replaced(view: View, pieces: Sequence[_Piece]) -> View:
+    characters: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    taken = 0
+    for start, end, read, piece_starts, piece_ends in (*pieces, (len(view.text), len(view.text), "", [], [])):
+        if start < taken:
+            continue
+        characters.append(view.text[taken:start])
+        starts.extend(range(taken, start))
+        ends.extend(range(taken + 1, start + 1))
+        characters.append(read)
+        starts.extend(piece_starts)
+        ends.extend(piece_ends)
+        taken = end
+    if view.starts is not None and view.ends is not None:
+        # A space put between two words is of no width: it begins and ends where the second word begins.
+        first = [*view.starts, view.ends[-1]]
+        ends = [view.ends[e - 1] if e > s else first[e] for s, e in zip(starts, ends, strict=True)]
+        starts = [first[s] for s in starts]
+    return View("".join(characters), tuple(starts), tuple(ends))
+
+
+def _spaced(text: str, words: Words) -> Iterable[_Piece]:
+    """Read letters set apart; where one word was, so were its neighbours."""
+    for run in _SPACED.finditer(text):
+        groups = [
+            [i for i in range(run.start() + group.start(), run.start() + group.end()) if text[i] not in GAPS]
+            for group in _GROUP.finditer(run[0])
+        ]
+        if all(len(where) < 2 for where in groups):
+            groups = [[place for where in groups for place in where]]
+        found = [_spaced_word(text, where, words) for where in groups]
+        if not any(hidden for _, hidden in found):
+            continue
+        for where, ((read, places, ends), _) in zip(groups, found, strict=True):
+            if where:
+                yield where[0], where[-1] + 1, read, places, ends
+
+
+def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bool]:
+    raw = "".join(text[place] for place in where)
+    own: Reading = (raw, where, [place + 1 for place in where])
+    if sum(map(str.isalpha, raw)) < 2:
+        return own, False
+    for letters in dict.fromkeys(leet_readings(raw)):
+        if not letters.isalpha():
+            continue
+        if len(letters) == 3:
+            # Three letters with full stops are an abbreviation.
+            if letters in words and "." not in text[where[0] : where[-1]] and letters == raw:
+                return own, True
+            continue
+        word = words.stretched(letters)
+        if word is not None:
+            return restretched(word, (letters, own[1], own[2])), True
+        parts = words.parts(letters)
+        if any(hidden for _, _, hidden in parts):
+            return apart((letters, own[1], own[2]), [(start, end) for start, end, _ in parts]), True
+    return own, False
+
+
+def _joined(text: str, words: Words) -> Iterable[_Piece]:
+    """Read words split by a space."""
+    taken = 0
+    for left, right in pairwise(_TOKEN.finditer(text)):
+        first, last = left[0].lstrip(EDGES_LEFT), right[0].rstrip(EDGES_RIGHT)
+        if left.start() < taken or right.start() - left.end() > 2 or not words.split(first, last):
+            continue
+        if len(last) == 1 and right[0].endswith("."):
+            continue
+        start, end = left.end() - len(first), right.start() + len(last)
+        places = [*range(start, left.end()), *range(right.start(), end)]
+        yield start, end, first + last, places, [place + 1 for place in places]
+        taken = right.end()
+
+
+def _hashtags(plain: str, view: View) -> Iterable[_Piece]:
+    """Set the words of a hashtag apart that capitals begin."""
+    for tag in _HASHTAG.finditer(plain):
+        bounds = [tag.start(), *(tag.start() + cut.start() for cut in _CAMEL.finditer(tag[0])), tag.end()]
+        if len(bounds) == 2:
+            continue
+        shift = 0
+        if view.starts is not None:
+            shift = bisect_left(view.starts, tag.start()) - tag.start()
+        start, end = tag.start() + shift, tag.end() + shift
+        if view.text[start:end] != tag[0].lower():
+            continue
+        own: Reading = (tag[0].lower(), list(range(start, end)), list(range(start + 1, end + 1)))
+        yield (
+            start,
+            end,
+            *apart(own, [(left - tag.start(), right - tag.start()) for left, right in pairwise(bounds)]),
+        )
