@@ -26,7 +26,7 @@ CLAUSES = 4
 """The most telling of the conditions of a pattern that are tested."""
 
 Piece = tuple[str, bool, bool]
-"""A text without white space, and whether no ASCII letter or digit may stand before it and after it."""
+"""A text without white space, and whether none of a to z and 0 to 9 may stand before it and after it."""
 Clause = frozenset[Piece]
 """Pieces of which at least one must occur."""
 
@@ -39,7 +39,7 @@ _SYNTAX = re.compile(
     r"|(?P<times>(?:[?*+]|\{\d+(?:,\d*)?\})\??)|(?P<any>\.)|(?P<edge>[\^$])",
     re.S,
 )
-_ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
+_ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _FEW = 24
 _WHITE = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v"}
 
@@ -51,7 +51,7 @@ class _Item:
     texts: tuple[str, ...] = ()
     choices: "tuple[tuple[_Item, ...], ...]" = ()
     edge: bool = False
-    """Of what says nothing: whether it can be no ASCII letter or digit."""
+    """Of what says nothing: whether it can be none of a to z and 0 to 9."""
     optional: bool = False
 
 
@@ -241,7 +241,7 @@ def _pieces(text: str, left: bool, right: bool) -> list[Clause]:
 
 
 def _edge(item: _Item, beside: bool, *, first: bool) -> bool:
-    """Whether what an item begins (first) or ends with is no letter or digit; ``beside``: what is beyond it."""
+    """Whether what an item begins (first) or ends with is none of a to z and 0 to 9; ``beside``: what is beyond it."""
     if item.texts:
         return all(text[0 if first else -1] not in _ALPHANUMERIC if text else beside for text in item.texts)
     if item.choices:

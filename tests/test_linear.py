@@ -207,3 +207,25 @@ def test_evidence_lies_in_the_text(seed: int, text: str, output: str) -> None:
 def test_evidence_of_a_text_with_more_words_than_the_table_begins_with() -> None:
     text = " ".join(f"word{number}" for number in range(6000)) + " idiot"
     assert [text[start:end] for start, end in knowing("idiot").evidence(folded(text), "any")] == ["idiot"]
+
+
+# --------------------------------------------------------------------------- what is remembered
+
+
+@RELAXED
+@given(text=st.one_of(TEXT, st.text(max_size=60), st.text(alphabet="ab .!?\"')\n\t\x85\u2028é_", max_size=40)))
+def test_sentences_are_the_same_from_what_is_remembered(text: str) -> None:
+    model = random_classifier(3)
+    for _ in range(2):
+        found = list(model._sentences(text))
+        assert [words for words, _, _ in found] == sentences(text)
+        assert [begin for _, begins, _ in found for begin in begins] == [f"b{w} " for ws in sentences(text) for w in ws]
+
+
+def test_words_are_forgotten_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "_KEPT_WORDS", 5)
+    model = random_classifier(4)
+    for text in ("one two three four", "five six seven. eight nine", "one ten", "w" * 500):
+        assert model.score([folded(text)]).tolist() == random_classifier(4).score([folded(text)]).tolist()
+        assert max(map(len, model._tokens)) <= 40
+    assert len(model._tokens) <= 5

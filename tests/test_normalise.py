@@ -271,3 +271,49 @@ def test_words_of_scorn_are_none_of_those_given():
 def test_an_ordinary_word_is_no_disguise(word):
     words, _ = reader(*TERM_FILES)
     assert word in words or reading(word, words, True) is None
+
+
+# --------------------------------------------------------------------------- what is remembered of tokens
+
+
+@given(TEXTS)
+@settings(deadline=None, max_examples=200)
+def test_tokens_known_to_hide_nothing_are_a_short_cut_only(text):
+    words = reader()[0]
+    short = fold(text, words)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moderation.skeleton._hides_nothing", lambda tokens, words: False)
+        assert fold(text, words) == short
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            "fuck idiot you are shit the phuck fvck a aaa x1 é _ - . s fu ck ass hole 1d10t isa retard".split()
+        ),
+        min_size=1,
+        max_size=4,
+    ).map("".join)
+)
+@settings(deadline=None, max_examples=200)
+def test_signs_of_a_token_are_those_of_the_automaton(token):
+    words = reader()[0]
+    assert words.signed(token) == bool(words.signs(token) - {"spaced", "split"})
+
+
+def test_tokens_are_forgotten_when_they_are_many(monkeypatch):
+    monkeypatch.setattr("moderation.skeleton.REMEMBERED", 4)
+    words = Words(["idiot", "moron"])
+    texts = [
+        "one two three",
+        "four five six idiiot",
+        "an id!ot said seven",
+        "one two",
+        "i d i o t",
+        "mor0n mor0n eight",
+    ]
+    expected = [fold(text, Words(["idiot", "moron"])).skeleton.text for text in texts]
+    assert [fold(text, words).skeleton.text for text in texts] == expected
+    assert len(words.quiet) <= 4 + 4
+    fold("w" * 1000, words)
+    assert max(map(len, words.quiet | words.loud)) <= 40
