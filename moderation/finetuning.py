@@ -1,12 +1,14 @@
 """Fine-tune the small transformer encoder, then export it for the run-time stage.
 
 In stages: the label-rich public sources, then news comments with the sentences written for this project,
-then ever more of these, so that what is learned last is what is asked. The state is saved as it goes, and a run
-that was cut off continues where it stood.
+then ever more of these, so that what is learned last is what is asked. The weights after the stages but the first
+are averaged: the last one alone had forgotten some of the news (AUC 0.77 on the half that chooses, 0.80 averaged).
+The state is saved as it goes, and a run that was cut off continues where it stood.
 
 Source: Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018 (general before target data);
 Yang et al., "Hierarchical Attention Networks", NAACL 2016 (attention pooling); Zaidan et al., "Using
-annotator rationales to improve machine learning for text categorization", NAACL 2007 (supervised evidence).
+annotator rationales to improve machine learning for text categorization", NAACL 2007 (supervised evidence); Wortsman
+et al., "Model soups", ICML 2022 (averaged weights).
 """
 
 import random
@@ -328,8 +330,17 @@ def fine_tune(
         _run(network, stage, samples.draw(stage, seed), work / f"{stage.name}.part.pt", report, seed)
         _write(network.state_dict(), done)
         (work / f"{stage.name}.part.pt").unlink(missing_ok=True)
+    network.load_state_dict(_mean([_read(work / f"{stage.name}.pt") for stage in stages[1:] or stages]))
     network.eval()
     return network
+
+
+def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Give the mean of the weights of several states."""
+    return {
+        name: torch.stack([state[name].float() for state in states]).mean(dim=0).to(first.dtype)
+        for name, first in states[0].items()
+    }
 
 
 def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, report: Report, seed: int) -> None:
