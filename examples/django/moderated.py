@@ -27,7 +27,9 @@ class ModeratedFormMixin:
             return cleaned
         headers = {"Authorization": f"Bearer {settings.MODERATION_KEY}"} if settings.MODERATION_KEY else {}
         try:
-            reply = httpx.post(f"{settings.MODERATION_URL}/v1/decisions", json={"text": text}, headers=headers, timeout=2)
+            reply = httpx.post(
+                f"{settings.MODERATION_URL}/v1/decisions", json={"text": text}, headers=headers, timeout=2
+            )
             decision = reply.raise_for_status().json()
         except (httpx.HTTPError, ValueError):
             self.instance.held = True  # type: ignore[attr-defined]

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from moderation.comment import Comment
 from moderation.normalise import Folded, View, fold
 from moderation.service.keys import raw_key_of
+from moderation.service.native import ERRORS, DecisionOut
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(
@@ -35,7 +36,6 @@ HEADERS = {
             "trusted-types 'none'",
         )
     ),
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -83,11 +83,11 @@ class ViewRead(BaseModel):
 class Explained(BaseModel):
     """A decision as `POST /v1/decisions` gives it, and what normalisation made of the comment."""
 
-    decision: dict[str, Any]
+    decision: DecisionOut
     views: list[ViewRead]
 
 
-@router.post("/v1/explain", response_model=Explained)
+@router.post("/v1/explain", responses={**ERRORS, 200: {"model": Explained}})
 async def explain(tried: Tried, request: Request) -> JSONResponse:
     """Decide on a comment without recording it, and show what was read.
 

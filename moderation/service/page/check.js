@@ -71,5 +71,6 @@ const VIEWS = {
 function view({ name, text, changed, dropped }) {
   const box = marked(text, changed.map(([start, end]) => ({ start, end, kind: "read" })), ["read"]);
   box.classList.add("code");
-  return el("div", {}, el("p", { class: "hint" }, VIEWS[name] + (dropped ? `; ${dropped} characters left out` : "")), box);
+  const less = dropped ? `; ${dropped} character${dropped === 1 ? "" : "s"} left out` : "";
+  return el("div", {}, el("p", { class: "hint" }, VIEWS[name] + less), box);
 }

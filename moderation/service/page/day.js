@@ -29,5 +29,5 @@ function chart(name, counts, hours, top) {
       ...counts.map((count, i) => svg("rect", {
         class: "bar", x: i * step + step * 0.1, width: step * 0.8, y: 40 - (38 * count) / top, height: (38 * count) / top,
       }, svg("title", {}, `${hours[i]}: ${count}`)))),
-    el("p", { class: "ends", "aria-hidden": "true" }, el("span", {}, hours[0]), el("span", {}, hours.at(-1))));
+    el("p", { class: "ends", "aria-hidden": "true" }, el("span", {}, "a day ago"), el("span", {}, "now")));
 }

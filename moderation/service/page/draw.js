@@ -53,12 +53,14 @@ export function marked(text, spans, order = STRONGEST) {
   for (const span of spans) edges.add(span.start).add(span.end);
   const places = [...edges].filter((place) => place <= characters.length).sort((a, b) => a - b);
   const box = el("p", { class: "text box", dir: "auto" });
-  for (let i = 0; i + 1 < places.length; i++) {
-    const [start, end] = [places[i], places[i + 1]];
-    const here = spans.filter((span) => span.start <= start && end <= span.end).map((span) => span.kind);
-    const kind = order.find((name) => here.includes(name));
-    const content = piece(characters.slice(start, end));
-    box.append(...(kind ? [el("mark", { class: kind }, ...content)] : content));
+  const kinds = places.slice(0, -1).map((start, i) => {
+    const here = spans.filter((span) => span.start <= start && places[i + 1] <= span.end).map((span) => span.kind);
+    return order.find((name) => here.includes(name));
+  });
+  for (let i = 0, next; i < kinds.length; i = next) {
+    for (next = i + 1; next < kinds.length && kinds[next] === kinds[i];) next++;
+    const content = piece(characters.slice(places[i], places[next]));
+    box.append(...(kinds[i] ? [el("mark", { class: kinds[i] }, ...content)] : content));
   }
   return box;
 }
