@@ -106,7 +106,8 @@ function row(entry, index) {
     el("p", { class: "summary" }, badge(decision.verdict), el("span", {}, decision.guidelines.map(words).join(", ")),
       stood ? el("span", { class: "overruled" }, `overruled: ${stood.verdict}`) : null,
       el("time", { datetime: entry.time }, when.format(new Date(entry.time))),
-      el("span", { class: "from" }, `${entry.door}, ${how(decision)}`)),
+      el("span", { class: "from" }, `${entry.door}, ${how(decision)}`),
+      el("button", { type: "button", class: "plain", "aria-expanded": "false", click: () => toggle(index) }, "Details")),
     el("p", { class: "text preview", dir: "auto" }, text || "The text is not kept."),
   );
 }
@@ -119,7 +120,9 @@ function opened(event) {
 function toggle(index) {
   const item = byId("rows").children[index];
   item.querySelector(".details")?.remove();
-  if (item.toggleAttribute("data-open")) item.append(details(entries[index], index));
+  const open = item.toggleAttribute("data-open");
+  if (open) item.append(details(entries[index], index));
+  item.querySelector("[aria-expanded]").setAttribute("aria-expanded", open);
 }
 
 function details(entry, index) {

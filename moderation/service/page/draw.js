@@ -89,10 +89,13 @@ export function scoreTable(decision) {
         el("td", {}, svg("svg", { "aria-hidden": "true" },
           svg("rect", { class: "track", x: 0, y: "20%", width: "100%", height: "60%" }),
           svg("rect", { class: "bar", x: 0, y: "20%", width: `${100 * score}%`, height: "60%" }),
-          svg("line", {
-            class: "threshold", x1: `${100 * decision.threshold}%`, x2: `${100 * decision.threshold}%`, y1: 0, y2: "100%",
-          }))),
+          upright("halo", decision.threshold), upright("threshold", decision.threshold))),
         el("td", { class: "number" }, score.toFixed(3))))));
+}
+
+function upright(name, place) {
+  const x = `${100 * place}%`;
+  return svg("line", { class: name, x1: x, x2: x, y1: 0, y2: "100%" });
 }
 
 export function how(decision) {
