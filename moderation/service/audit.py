@@ -19,6 +19,7 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Float,
@@ -31,11 +32,13 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    cast,
     create_engine,
     delete,
     event,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -124,6 +127,10 @@ class Search:
         Milliseconds since 1970; half-open.
     before
         Rows with a smaller number only: the next page.
+    stage
+        What decided: ``rule``, ``linear`` or ``encoder``.
+    words
+        Within the id or the text, where that is kept; the case of ASCII letters does not count.
     """
 
     id: str | None = None
@@ -135,6 +142,8 @@ class Search:
     until: int | None = None
     before: int | None = None
     overruled: bool | None = None
+    stage: str | None = None
+    words: str | None = None
 
 
 def decision_json(decision: Decision) -> bytes:
@@ -223,6 +232,8 @@ class AuditLog:
 
     def record(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows that `row` made, in one transaction."""
+        if not rows:
+            return
         with self.engine.begin() as connection:
             connection.execute(insert(DECISIONS), list(rows))
 
@@ -287,7 +298,7 @@ class AuditLog:
     def search(self, search: Search = Search(), limit: int = 50) -> list[dict[str, Any]]:
         """Give the newest rows that match, with their feedback."""
         with self.engine.connect() as connection:
-            rows = connection.execute(_matching(search).limit(limit)).mappings().all()
+            rows = connection.execute(_matching(search, self.engine.dialect.name).limit(limit)).mappings().all()
             return self._entries(connection, rows)
 
     def every(self, search: Search = Search()) -> Iterator[dict[str, Any]]:
@@ -451,18 +462,21 @@ class AuditLog:
         connection.execute(insert(DELETIONS).values(values))
 
 
-def _matching(search: Search) -> Select[Any]:
+def _matching(search: Search, dialect: str) -> Select[Any]:
     query = select(DECISIONS).order_by(DECISIONS.c.seq.desc())
     for column, value in (
         (DECISIONS.c.id, clean(search.id) if search.id is not None else None),
         (DECISIONS.c.site, search.site),
         (DECISIONS.c.verdict, search.verdict),
         (DECISIONS.c.door, search.door),
+        (DECISIONS.c.decided_by, search.stage),
     ):
         if value is not None:
             query = query.where(column == value)
     if search.guideline is not None:
         query = query.where(DECISIONS.c.guidelines.contains(f" {search.guideline} ", autoescape=True))
+    if search.words is not None:
+        query = query.where(_holding(clean(search.words), dialect))
     if search.since is not None:
         query = query.where(DECISIONS.c.time >= search.since)
     if search.until is not None:
@@ -475,6 +489,20 @@ def _matching(search: Search) -> Select[Any]:
         )
         query = query.where(said.exists() if search.overruled else ~said.exists())
     return query
+
+
+def _holding(words: str, dialect: str) -> ColumnElement[bool]:
+    text: Any = cast(DECISIONS.c.text, Text)
+    sought: Any = words
+    place = func.instr
+    if dialect == "postgresql":
+        # A text may hold a NUL, which its type `text` does not take: the escapes are compared.
+        text, sought = func.encode(DECISIONS.c.text, "escape"), func.encode(words.encode(), "escape")
+        place = func.strpos
+    return or_(
+        place(func.lower(DECISIONS.c.id), func.lower(words)) > 0,
+        place(func.lower(text), func.lower(sought)) > 0,
+    )
 
 
 def _feedback(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
