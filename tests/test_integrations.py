@@ -134,7 +134,7 @@ from django.test import Client
 client = Client()
 for text in sys.argv[1:]:
     reply = client.post("/", {"text": text})
-    told = [str(error) for errors in reply.context["form"].errors.values() for error in errors] if reply.context else None
+    told = [str(error) for errors in reply.context["form"].errors.values() for error in errors]
     print(json.dumps([reply.status_code, reply.content.decode().count("<p>"), told]))
 print(json.dumps(list(demo.Comment.objects.values_list("text", "held"))))
 """

@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    RowMapping,
     Select,
     Table,
     Text,
@@ -46,6 +47,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
+from moderation.policy import GUIDELINES
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up an INTEGER only.
 _META = MetaData()
@@ -303,7 +305,7 @@ class AuditLog:
         """Give all rows that match, newest first, a thousand at a time."""
         before = search.before
         while True:
-            page = self.search(_replaced(search, before), 1000)
+            page = self.search(replace(search, before=before), 1000)
             yield from page
             if len(page) < 1000:
                 return
@@ -314,7 +316,7 @@ class AuditLog:
         found = self.search(Search(id=comment_id, site=site), 1)
         return found[0] if found else None
 
-    def _entries(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _entries(self, connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
         if not rows:
             return []
         seqs = [row["seq"] for row in rows]
@@ -344,19 +346,38 @@ class AuditLog:
         with self.engine.connect() as connection:
             return str(connection.execute(select(DECISIONS.c.decision).where(DECISIONS.c.seq == seq)).scalar_one())
 
-    def feedback(self, since: int | None = None) -> Iterator[dict[str, Any]]:
-        """Give all feedback, oldest first, with the comment's text where it was given or kept."""
+    def training_rows(self, since: int | None = None, site: str | None = None) -> list[dict[str, Any]]:
+        """Give what people said last of each comment whose text was given or kept, as labelled rows.
+
+        Returns
+        -------
+        list of dict
+            ``text``, ``reject`` and each guideline (1, 0, or None where a rejection does not name it).
+        """
         query = (
-            select(FEEDBACK, DECISIONS.c.text.label("kept"), DECISIONS.c.verdict.label("decided"))
+            select(FEEDBACK, DECISIONS.c.text.label("kept"))
             .select_from(FEEDBACK.outerjoin(DECISIONS, DECISIONS.c.seq == FEEDBACK.c.decision_seq))
             .order_by(FEEDBACK.c.seq)
         )
         if since is not None:
             query = query.where(FEEDBACK.c.time >= since)
+        if site is not None:
+            query = query.where(FEEDBACK.c.site == site)
+        last: dict[tuple[str, str], dict[str, Any]] = {}
         with self.engine.connect() as connection:
             for row in connection.execute(query).mappings():
-                text = row["text"] if row["text"] is not None else row["kept"]
-                yield {**_feedback(row), "text": _text(text), "decided": row["decided"]}
+                text = _text(row["text"] if row["text"] is not None else row["kept"])
+                key = row["site"], row["id"] or f"#{row['seq']}"
+                earlier = last.pop(key, None)
+                if text is None and earlier:
+                    text = earlier["text"]
+                if text is None:
+                    continue
+                reject = int(row["verdict"] == Verdict.REJECT.value)
+                broken = row["guidelines"].split()
+                labels = {name: int(name in broken) if broken or not reject else None for name in GUIDELINES}
+                last[key] = {"text": text, "reject": reject, **labels}
+        return list(last.values())
 
     def summary(self, since: int, until: int, site: str | None = None) -> dict[str, Any]:
         """Count decisions by hour, verdict, guideline and door, and overrules, in [since, until)."""
@@ -484,13 +505,7 @@ def _holding(words: str, dialect: str) -> ColumnElement[bool]:
     )
 
 
-def _replaced(search: Search, before: int | None) -> Search:
-    from dataclasses import replace
-
-    return replace(search, before=before)
-
-
-def _feedback(row: Mapping[str, Any]) -> dict[str, Any]:
+def _feedback(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
     return {
         "time": iso(row["time"]),
         "id": row["id"],
