@@ -323,7 +323,10 @@ def test_decisions_are_overruled_by_keyboard_alone(tab: Tab, service: Service, k
     page = tab.page
     page.get_by_role("searchbox", name="Search").fill("clown")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('.row').length >= 2")
+    page.wait_for_function(
+        "document.querySelectorAll('.row').length >= 2"
+        " && [...document.querySelectorAll('.row')].every(row => row.innerText.includes('clown'))"
+    )
     page.evaluate("document.activeElement.blur()")
     focused = "document.activeElement.dataset.index"
     page.keyboard.press("j")
