@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from running import Service, running
 
 from moderation.normalise import fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.service import page as page_module
+from moderation.service.app import create_app
 from moderation.service.page import views_read
 from moderation.service.settings import Settings
 
@@ -143,6 +145,17 @@ def test_explain_needs_a_key_that_may_decide(service: Service) -> None:
     assert httpx.post(f"{service.url}/v1/explain", json=body).status_code == 401
     headers = {"Authorization": f"Bearer {other}"}
     assert httpx.post(f"{service.url}/v1/explain", json=body, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"])
+def test_without_keys_nobody_behind_a_proxy_is_answered(
+    toy_file: Path, toy_model: Path, tmp_path: Path, header: str
+) -> None:
+    client = TestClient(create_app(Settings(policy=toy_file, model=toy_model, state=tmp_path)))
+    assert client.post("/v1/explain", json={"text": "hello"}).status_code == 200
+    assert client.post("/v1/explain", json={"text": "hello"}, headers={header: "192.0.2.1"}).status_code == 403
+    client.app.state.desk.close()
+    client.app.state.audit.close()
 
 
 def test_writes_of_a_session_need_its_token(service: Service, key: str, client: httpx.Client) -> None:
