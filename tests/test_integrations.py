@@ -53,7 +53,12 @@ def example(folder: str, file: str) -> ModuleType:
 
 def lines_of(command: list[str], **environment: str) -> list[object]:
     done = subprocess.run(
-        command, capture_output=True, text=True, encoding="utf-8", env={**os.environ, **environment}, timeout=60
+        command,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, "MODERATION_TIMEOUT": "20", **environment},
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

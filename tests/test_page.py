@@ -215,6 +215,7 @@ class Tab:
     def __init__(self, chromium: Any, **options: Any) -> None:
         self.context = chromium.new_context(reduced_motion="reduce", **options)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(60_000)
         self.problems: list[str] = []
         self.page.on("console", self._told)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
