@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -39,11 +39,16 @@ class Malformed(ServiceError):  # noqa: N818 (named as its siblings are)
     ----------
     param
         The field that is wrong; empty for the body as a whole.
+    details
+        What the protocol says beside the message.
     """
 
-    def __init__(self, message: str, param: str = "", status: int = 400) -> None:
+    def __init__(
+        self, message: str, param: str = "", status: int = 400, details: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         super().__init__(status, message)
         self.param = param
+        self.details = details
 
 
 class Table:
@@ -122,7 +127,7 @@ class Table:
         for name, word in self._table(key).items():
             if word not in valid:
                 self.fail(f"{key}.{name}", f"must be one of {', '.join(valid)}")
-            if self._sources(f"{key}.{name}", [name], own=key in self.own):
+            if self._sources(f"{key}.{name}", [name], own=key in self.own, referring=True):
                 found[name] = str(word)
         return found
 
@@ -138,22 +143,41 @@ class Table:
                 self.fail(f"{key}.{name}", f"unknown name; valid names are {', '.join(valid)}")
         return table
 
-    def _sources(self, key: str, listed: Any, *, own: bool) -> tuple[tuple[str, ...], ...]:
+    def _sources(self, key: str, listed: Any, *, own: bool, referring: bool = False) -> tuple[tuple[str, ...], ...]:
         if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
             self.fail(key, "must be a list of guidelines, rules or `any`")
         known = {"any", *(guideline.id for guideline in self.policy.guidelines)}
-        known |= {rule.id for rule in self.policy.rules if rule.effect == "reject"}
+        known |= {rule.id for rule in self.policy.rules if referring or rule.effect == "reject"}
         found = []
         for entry in listed:
             together = tuple(part.strip() for part in entry.split("+"))
             unknown = [part for part in together if part not in known]
             if unknown and own:
                 valid = ", ".join(["any", *(guideline.id for guideline in self.policy.guidelines)])
-                self.fail(key, f"{unknown[0]!r} is neither one of {valid} nor a rule that rejects")
+                kind = "" if referring else " that rejects"
+                self.fail(key, f"{unknown[0]!r} is neither one of {valid} nor a rule{kind}")
             # A policy of fewer guidelines than the shipped one does without the shipped lines for them.
             if not unknown:
                 found.append(together)
         return tuple(found)
+
+
+Options = TypeVar("Options")
+
+
+def per_policy(read: Callable[[Policy], Options]) -> Callable[[Policy], Options]:
+    """Let a table be read once for each policy loaded, not for each request."""
+    known: dict[int, tuple[Policy, Options]] = {}
+
+    def options(policy: Policy) -> Options:
+        found = known.get(id(policy))
+        if found is None or found[0] is not policy:
+            if len(known) > 200:  # Policies that reloads have replaced.
+                known.clear()
+            known[id(policy)] = found = policy, read(policy)
+        return found[1]
+
+    return options
 
 
 @cache

@@ -5,17 +5,15 @@ https://github.com/APIs-guru/openapi-directory/tree/main/APIs/googleapis.com/com
 """
 
 import json
-import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
-from pydantic.alias_generators import to_camel
 
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
@@ -31,11 +29,12 @@ from moderation.service.adapter import (
     known_id,
     mended,
     no_such_path,
-    read_object,
+    per_policy,
     shaped,
     site_for,
     text_id,
 )
+from moderation.service.analyzer import AnalyzeRequest, Attribute, SuggestRequest, given_id, invalid, read
 from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceError, TooLarge, Unauthorised
 from moderation.service.scale import RULE_SCORE, Sources, places, score
 
@@ -52,7 +51,6 @@ _STATUSES = {
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
-_ERROR_TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _SERVICE = "commentanalyzer.googleapis.com"
 _NO_KEY = (
@@ -81,7 +79,7 @@ class Options:
         return self.attributes.get(plain, self.attributes.get(plain.removesuffix(_EXPERIMENTAL)))
 
 
-@lru_cache(maxsize=64)
+@per_policy
 def _options(policy: Policy) -> Options:
     table = Table(policy, DOOR)
     table.choice("on_failure", ("open", "closed"))
@@ -101,164 +99,6 @@ def check_policy(policy: Policy) -> None:
     language.detect("")  # Its model is read now, not while a comment waits.
 
 
-# --------------------------------------------------------------------------- what is sent
-
-
-class _Message(BaseModel):
-    """A protocol buffer in JSON: names in either spelling, null as if absent, unknown names refused."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
-ScoreType = Literal["SCORE_TYPE_UNSPECIFIED", "PROBABILITY", "STD_DEV_SCORE", "PERCENTILE", "RAW"]
-
-
-class TextEntry(_Message):
-    """A text with its type."""
-
-    text: str | None = None
-    type: Literal["TEXT_TYPE_UNSPECIFIED", "PLAIN_TEXT", "HTML"] | None = None
-
-
-class ArticleAndParent(_Message):
-    """What a comment stands under."""
-
-    article: TextEntry | None = None
-    parent_comment: TextEntry | None = None
-
-
-class Context(_Message):
-    """What a comment stands under or answers, in one of two forms."""
-
-    entries: list[TextEntry] | None = None
-    article_and_parent_comment: ArticleAndParent | None = None
-
-    def texts(self) -> tuple[str, str]:
-        """Give article and parent comment; of entries the most recent is last.
-
-        Raises
-        ------
-        Malformed
-            When both forms are given.
-        """
-        both = self.article_and_parent_comment
-        if both is not None and self.entries is not None:
-            raise Malformed("Context may have only one of 'entries' and 'article_and_parent_comment'.")
-        if both is not None:
-            article, parent = both.article, both.parent_comment
-        else:
-            article, parent = None, self.entries[-1] if self.entries else None
-        return _text(article), _text(parent)
-
-
-class Attribute(_Message):
-    """How one attribute is asked for."""
-
-    score_type: ScoreType | None = None
-    score_threshold: Number | None = None
-
-
-class Score(_Message):
-    """One score."""
-
-    value: Number | None = None
-    type: ScoreType | None = None
-
-
-class SpanScore(_Message):
-    """The score of a part of the text; without both ends that of the whole."""
-
-    begin: Annotated[int, BeforeValidator(_number)] | None = None
-    end: Annotated[int, BeforeValidator(_number)] | None = None
-    score: Score | None = None
-
-
-class AttributeScores(_Message):
-    """The scores of one attribute."""
-
-    summary_score: Score | None = None
-    span_scores: list[SpanScore] | None = None
-
-
-class _Request(_Message):
-    comment: TextEntry | None = None
-    context: Context | None = None
-    languages: list[str] | None = None
-    client_token: str | None = None
-    session_id: str | None = None
-    community_id: str | None = None
-
-    def as_comment(self, comment_id: str = "") -> Comment:
-        """Give the comment to judge.
-
-        Raises
-        ------
-        Malformed
-            When there is none, or it is not plain text.
-        """
-        if self.comment is None or not (self.comment.text or "").strip():
-            raise _invalid("Comment must be non-empty.", "COMMENT_EMPTY")
-        if self.comment.type == "HTML":
-            raise _invalid("Currently, only 'PLAIN_TEXT' comments are supported", "INVALID_REQUEST")
-        article, parent = self.context.texts() if self.context else ("", "")
-        return Comment(_text(self.comment), comment_id, article, parent)
-
-
-class AnalyzeRequest(_Request):
-    """What ``comments:analyze`` takes."""
-
-    requested_attributes: dict[str, Attribute] | None = None
-    do_not_store: StrictBool | None = None
-    span_annotations: StrictBool | None = None
-    drop_unsupported_attributes: StrictBool | None = None
-
-
-class SuggestRequest(_Request):
-    """What ``comments:suggestscore`` takes."""
-
-    attribute_scores: dict[str, AttributeScores] | None = None
-
-
-def _text(entry: TextEntry | None) -> str:
-    return mended((entry.text if entry else None) or "")
-
-
-def _invalid(message: str, error_type: str, **details: Any) -> Malformed:
-    error = Malformed(message)
-    error.details = [{"@type": _ERROR_TYPE, "errorType": error_type, **details}]
-    return error
-
-
-async def _read[Body: BaseModel](request: Request, kind: type[Body]) -> Body:
-    if request.query_params.get("alt", "json") != "json":
-        raise Malformed("Invalid value at 'alt': only json is supported.", "alt")
-    try:
-        return kind.model_validate(read_object(await request.body()))
-    except Malformed as error:
-        raise Malformed(f"Invalid JSON payload received. {error.message[0].upper()}{error.message[1:]}.") from None
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        *parents, name = [str(part)[:100] for part in first["loc"]] or [""]
-        at = f" at '{'.'.join(parents)}'" if parents else ""
-        if first["type"] == "extra_forbidden":
-            problem = f'Unknown name "{mended(name)}"{at}: Cannot find field.'
-        else:
-            problem = f"Invalid value at '{mended('.'.join((*parents, name)))}'."
-        raise Malformed(f"Invalid JSON payload received. {problem}") from None
-
-
-def _given_id(token: str | None) -> str:
-    """Give the publisher's id of the comment; Coral writes ``comment:ID``."""
-    return mended(token or "").removeprefix("comment:")
-
-
 # --------------------------------------------------------------------------- answers
 
 
@@ -267,7 +107,7 @@ def render(request: Request, error: ServiceError) -> Response:
 
     Source: https://cloud.google.com/apis/design/errors
     """
-    details: list[dict[str, Any]] = list(getattr(error, "details", []))
+    details: list[Mapping[str, Any]] = list(error.details) if isinstance(error, Malformed) else []
     code, message = error.status, error.message
     if isinstance(error, Unauthorised):
         if code == 401 and _key(request):
@@ -277,7 +117,7 @@ def render(request: Request, error: ServiceError) -> Response:
             code, message = 403, _NO_KEY
     elif isinstance(error, TooLarge) and code == 422:
         code, message = 400, "Comment text too long."
-        details = [{"@type": _ERROR_TYPE, "errorType": "COMMENT_TOO_LONG"}]
+        details = list(invalid("", "COMMENT_TOO_LONG").details)
     elif isinstance(error, RateLimited):
         message = f"Quota exceeded for quota metric 'Analysis requests (AnalyzeComment)' of service '{_SERVICE}'."
         details = [
@@ -308,23 +148,23 @@ def _key(request: Request) -> str | None:
 async def analyze(request: Request) -> Response:
     """Score one comment."""
     caller = await authorised(request, _key(request))
-    asked = await _read(request, AnalyzeRequest)
+    asked = await read(request, AnalyzeRequest)
     site = site_for(request, caller, asked.community_id)
     options = _options(site.policy)
-    comment = asked.as_comment(_given_id(asked.client_token))
+    comment = asked.as_comment(given_id(asked.client_token))
     wanted = _wanted(asked, options)
     detected = language.detect(comment.text)
     if options.strict_languages:
         _check_languages(asked.languages or [detected], detected, wanted, options)
-    comment = comment if comment.id else Comment(
-        comment.text, text_id(request, comment.text), comment.article, comment.parent
+    comment = (
+        comment
+        if comment.id
+        else Comment(comment.text, text_id(request, comment.text), comment.article, comment.parent)
     )
     decision: Decision | None = None
     flat = 0.0
     try:
-        found = await decide(
-            request, [comment], site=site, door=DOOR, caller=caller, keep_text=not asked.do_not_store
-        )
+        found = await decide(request, [comment], site=site, door=DOOR, caller=caller, keep_text=not asked.do_not_store)
         decision = found[0] if found else None
     except (Overloaded, Failed) as error:
         if options.closed != "reject" or isinstance(error, RateLimited):
@@ -348,30 +188,28 @@ async def analyze(request: Request) -> Response:
 
 def _wanted(asked: AnalyzeRequest, options: Options) -> dict[str, tuple[Attribute, Sources]]:
     if not asked.requested_attributes:
-        raise _invalid("Missing requested_attributes", "NO_REQUESTED_ATTRIBUTES")
+        raise invalid("Missing requested_attributes", "NO_REQUESTED_ATTRIBUTES")
     wanted = {}
     for name, attribute in asked.requested_attributes.items():
         sources = options.sources(name)
         if sources is None:
             if asked.drop_unsupported_attributes:
                 continue
-            raise _invalid(f"Unknown requested attribute: {mended(name)[:100]}", "INVALID_REQUEST")
+            raise invalid(f"Unknown requested attribute: {mended(name)[:100]}", "INVALID_REQUEST")
         if attribute.score_type not in (None, "SCORE_TYPE_UNSPECIFIED", "PROBABILITY"):
-            raise _invalid(
+            raise invalid(
                 f"Requested score type {attribute.score_type} is not supported by attribute {name}", "INVALID_REQUEST"
             )
         wanted[name] = attribute, sources
     return wanted
 
 
-def _check_languages(
-    languages: list[str], detected: str, wanted: Mapping[str, object], options: Options
-) -> None:
+def _check_languages(languages: list[str], detected: str, wanted: Mapping[str, object], options: Options) -> None:
     """Refuse, as Perspective did, a language that the policy does not list."""
     unsupported = [code for code in languages if code.partition("-")[0].lower() not in options.languages]
     if unsupported and wanted:
         name = next(iter(wanted))
-        raise _invalid(
+        raise invalid(
             f"Attribute {name} does not support request languages: {', '.join(unsupported)[:100]}",
             "LANGUAGE_NOT_SUPPORTED_BY_ATTRIBUTE",
             languageNotSupportedByAttributeError={"detectedLanguages": [detected], "attribute": name},
@@ -419,8 +257,6 @@ class _Utf16:
         self._wide = [] if text.isascii() else [place for place, letter in enumerate(text) if letter > "\uffff"]
 
     def __call__(self, offset: int) -> int:
-        from bisect import bisect_left
-
         return offset + bisect_left(self._wide, offset)
 
 
@@ -428,12 +264,12 @@ class _Utf16:
 async def suggest(request: Request) -> Response:
     """Record what a moderator says of a comment."""
     caller = await authorised(request, _key(request))
-    asked = await _read(request, SuggestRequest)
+    asked = await read(request, SuggestRequest)
     site = site_for(request, caller, asked.community_id)
     options = _options(site.policy)
     comment = asked.as_comment()
     verdict, guidelines, note = _suggested(asked, options)
-    given = _given_id(asked.client_token)
+    given = given_id(asked.client_token)
     await request.app.state.desk.feedback(
         await known_id(request, given, comment.text, site),
         verdict,
@@ -454,17 +290,21 @@ async def suggest(request: Request) -> Response:
 def _suggested(asked: SuggestRequest, options: Options) -> tuple[Verdict, tuple[str, ...], str]:
     """Read the verdict: reject where any attribute gets one half or more; and which guideline, if that is plain."""
     if not asked.attribute_scores:
-        raise _invalid("Missing attribute_scores", "INVALID_REQUEST")
+        raise invalid("Missing attribute_scores", "INVALID_REQUEST")
     values = {}
     for name, scores in asked.attribute_scores.items():
         if options.sources(name) is None:
-            raise _invalid(f"Unknown attribute: {mended(name)[:100]}", "INVALID_REQUEST")
+            raise invalid(f"Unknown attribute: {mended(name)[:100]}", "INVALID_REQUEST")
         spans = scores.span_scores or []
         if any((span.begin is None) != (span.end is None) for span in spans):
-            raise _invalid("A span score needs both 'begin' and 'end'.", "INVALID_REQUEST")
-        given = [one.value for one in (scores.summary_score, *(span.score for span in spans)) if one and one.value is not None]
+            raise invalid("A span score needs both 'begin' and 'end'.", "INVALID_REQUEST")
+        given = [
+            one.value
+            for one in (scores.summary_score, *(span.score for span in spans))
+            if one and one.value is not None
+        ]
         if not given and not any((scores.summary_score, *spans)):
-            raise _invalid(f"No score for attribute {name}", "INVALID_REQUEST")
+            raise invalid(f"No score for attribute {name}", "INVALID_REQUEST")
         # A protocol buffer leaves out a value of zero.
         values[name] = max(given, default=0.0)
     high = [name for name, value in values.items() if value >= 0.5]

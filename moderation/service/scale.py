@@ -51,7 +51,9 @@ def _rejects(source: str, decision: Decision) -> bool:
 def _is_broken(source: str, decision: Decision) -> bool:
     if source == "any":
         return decision.verdict is Verdict.REJECT
-    return source in decision.guidelines or _rejects(source, decision)
+    if source in decision.guidelines:
+        return True
+    return decision.verdict is Verdict.REJECT and any(found.rule == source for found in decision.findings)
 
 
 def _score(source: str, decision: Decision, verdict_at: float | None) -> float:
