@@ -217,7 +217,7 @@ def mended(text: str) -> str:
 # --------------------------------------------------------------------------- asking the desk
 
 
-async def authorised(request: Request, raw_key: str | None, scope: str = "decide") -> Caller:
+async def authorised(request: Request, raw_key: str | None, scope: str) -> Caller:
     """Tell who asks.
 
     The clients of these protocols insist on a key. Where the service needs none, what they send is no key of ours.

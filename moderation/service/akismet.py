@@ -145,7 +145,7 @@ async def verify_key(request: Request) -> Response:
     fields = await _form(request)
     _required(fields, "blog")
     try:
-        await authorised(request, fields.get("key") or fields.get("api_key"))
+        await authorised(request, fields.get("key") or fields.get("api_key"), "decide")
     except Unauthorised as error:
         return PlainTextResponse("invalid", headers={"X-akismet-debug-help": error.message})
     return PlainTextResponse("valid")
@@ -154,7 +154,7 @@ async def verify_key(request: Request) -> Response:
 @router.post("/1.1/comment-check")
 async def comment_check(request: Request) -> Response:
     """Tell whether a comment is to be rejected."""
-    fields, caller = await _call(request)
+    fields, caller = await _call(request, "decide")
     site = site_for(request, caller)
     options = _options(site.policy)
     if fields.get("user_role") in options.exempt_roles:
@@ -170,7 +170,7 @@ async def comment_check(request: Request) -> Response:
     except (Overloaded, Failed) as error:
         if options.closed != "reject" or isinstance(error, RateLimited):
             raise
-        return PlainTextResponse("true", headers={"X-akismet-debug-help": error.message})
+        return PlainTextResponse("true")
     spam = [found for found in decisions or () if _is_spam(found, options)]
     headers = {"X-akismet-guid": spam[0].id if spam else comments[0].id}
     if any(_is_blatant(found, options) for found in spam):
@@ -200,7 +200,7 @@ async def submit_ham(request: Request) -> Response:
 
 
 async def _submit(request: Request, verdict: Verdict) -> Response:
-    fields, caller = await _call(request)
+    fields, caller = await _call(request, "moderate")
     _required(fields, "comment_content")
     site = site_for(request, caller)
     text = fields["comment_content"]
@@ -210,9 +210,9 @@ async def _submit(request: Request, verdict: Verdict) -> Response:
     return PlainTextResponse(THANKS)
 
 
-async def _call(request: Request) -> tuple[dict[str, str], Caller]:
+async def _call(request: Request, scope: str) -> tuple[dict[str, str], Caller]:
     fields = await _form(request)
-    caller = await authorised(request, _key(request, fields))
+    caller = await authorised(request, _key(request, fields), scope)
     _required(fields, "blog", "user_ip")
     return fields, caller
 

@@ -124,7 +124,7 @@ async def _caller(request: Request, body: bytes) -> Caller:
         if not is_signed(header or "", body, secrets):
             raise Unauthorised("X-Coral-Signature is missing or not that of this body by a secret known here")
         return Caller("coral", frozenset(("decide",)))
-    return await authorised(request, request.query_params.get("key") or raw_key_of(request))
+    return await authorised(request, request.query_params.get("key") or raw_key_of(request), "decide")
 
 
 # --------------------------------------------------------------------------- what is sent

@@ -147,7 +147,7 @@ router = APIRouter(route_class=shaped(render), include_in_schema=False)
 @router.post("/v1/moderations")
 async def moderations(request: Request) -> Response:
     """Judge one text or a list of texts."""
-    caller = await authorised(request, raw_key_of(request))
+    caller = await authorised(request, raw_key_of(request), "decide")
     data = read_object(await request.body())
     model = data.get("model")
     if model is not None and not isinstance(model, str):

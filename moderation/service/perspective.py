@@ -147,7 +147,7 @@ def _key(request: Request) -> str | None:
 @router.post("/v1alpha1/comments:analyze")
 async def analyze(request: Request) -> Response:
     """Score one comment."""
-    caller = await authorised(request, _key(request))
+    caller = await authorised(request, _key(request), "decide")
     asked = await read(request, AnalyzeRequest)
     site = site_for(request, caller, asked.community_id)
     options = _options(site.policy)
@@ -263,7 +263,7 @@ class _Utf16:
 @router.post("/v1alpha1/comments:suggestscore")
 async def suggest(request: Request) -> Response:
     """Record what a moderator says of a comment."""
-    caller = await authorised(request, _key(request))
+    caller = await authorised(request, _key(request), "moderate")
     asked = await read(request, SuggestRequest)
     site = site_for(request, caller, asked.community_id)
     options = _options(site.policy)
