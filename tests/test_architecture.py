@@ -29,7 +29,7 @@ ORDER = (
 ROW = {name: row for row, names in enumerate(ORDER) for name in names}
 DOORS = {"__init__", "__main__"}
 TRAINING = ("sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "torch", "transformers", "onnx")
-SERVING = ("fastapi", "pydantic", "uvicorn", "sqlalchemy", "prometheus_client", "orjson")
+SERVING = ("fastapi", "uvicorn", "sqlalchemy", "prometheus_client", "orjson")
 HEAVY = (*TRAINING, "onnxruntime", "tokenizers")
 
 

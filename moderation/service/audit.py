@@ -10,7 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import orjson
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     Float,
@@ -26,15 +27,18 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    RowMapping,
     Select,
     Table,
     Text,
     and_,
+    cast,
     create_engine,
     delete,
     event,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -43,6 +47,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
+from moderation.policy import GUIDELINES
 
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up an INTEGER only.
 _META = MetaData()
@@ -122,6 +127,10 @@ class Search:
         Milliseconds since 1970; half-open.
     before
         Rows with a smaller number only: the next page.
+    stage
+        What decided: ``rule``, ``linear`` or ``encoder``.
+    words
+        Within the id or the text, where that is kept; the case of ASCII letters does not count.
     """
 
     id: str | None = None
@@ -133,6 +142,8 @@ class Search:
     until: int | None = None
     before: int | None = None
     overruled: bool | None = None
+    stage: str | None = None
+    words: str | None = None
 
 
 def decision_json(decision: Decision) -> bytes:
@@ -221,6 +232,8 @@ class AuditLog:
 
     def record(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows that `row` made, in one transaction."""
+        if not rows:
+            return
         with self.engine.begin() as connection:
             connection.execute(insert(DECISIONS), list(rows))
 
@@ -285,14 +298,14 @@ class AuditLog:
     def search(self, search: Search = Search(), limit: int = 50) -> list[dict[str, Any]]:
         """Give the newest rows that match, with their feedback."""
         with self.engine.connect() as connection:
-            rows = connection.execute(_matching(search).limit(limit)).mappings().all()
+            rows = connection.execute(_matching(search, self.engine.dialect.name).limit(limit)).mappings().all()
             return self._entries(connection, rows)
 
     def every(self, search: Search = Search()) -> Iterator[dict[str, Any]]:
         """Give all rows that match, newest first, a thousand at a time."""
         before = search.before
         while True:
-            page = self.search(_replaced(search, before), 1000)
+            page = self.search(replace(search, before=before), 1000)
             yield from page
             if len(page) < 1000:
                 return
@@ -303,7 +316,7 @@ class AuditLog:
         found = self.search(Search(id=comment_id, site=site), 1)
         return found[0] if found else None
 
-    def _entries(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def _entries(self, connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
         if not rows:
             return []
         seqs = [row["seq"] for row in rows]
@@ -333,19 +346,38 @@ class AuditLog:
         with self.engine.connect() as connection:
             return str(connection.execute(select(DECISIONS.c.decision).where(DECISIONS.c.seq == seq)).scalar_one())
 
-    def feedback(self, since: int | None = None) -> Iterator[dict[str, Any]]:
-        """Give all feedback, oldest first, with the comment's text where it was given or kept."""
+    def training_rows(self, since: int | None = None, site: str | None = None) -> list[dict[str, Any]]:
+        """Give what people said last of each comment whose text was given or kept, as labelled rows.
+
+        Returns
+        -------
+        list of dict
+            ``text``, ``reject`` and each guideline (1, 0, or None where a rejection does not name it).
+        """
         query = (
-            select(FEEDBACK, DECISIONS.c.text.label("kept"), DECISIONS.c.verdict.label("decided"))
+            select(FEEDBACK, DECISIONS.c.text.label("kept"))
             .select_from(FEEDBACK.outerjoin(DECISIONS, DECISIONS.c.seq == FEEDBACK.c.decision_seq))
             .order_by(FEEDBACK.c.seq)
         )
         if since is not None:
             query = query.where(FEEDBACK.c.time >= since)
+        if site is not None:
+            query = query.where(FEEDBACK.c.site == site)
+        last: dict[tuple[str, str], dict[str, Any]] = {}
         with self.engine.connect() as connection:
             for row in connection.execute(query).mappings():
-                text = row["text"] if row["text"] is not None else row["kept"]
-                yield {**_feedback(row), "text": _text(text), "decided": row["decided"]}
+                text = _text(row["text"] if row["text"] is not None else row["kept"])
+                key = row["site"], row["id"] or f"#{row['seq']}"
+                earlier = last.pop(key, None)
+                if text is None and earlier:
+                    text = earlier["text"]
+                if text is None:
+                    continue
+                reject = int(row["verdict"] == Verdict.REJECT.value)
+                broken = row["guidelines"].split()
+                labels = {name: int(name in broken) if broken or not reject else None for name in GUIDELINES}
+                last[key] = {"text": text, "reject": reject, **labels}
+        return list(last.values())
 
     def summary(self, since: int, until: int, site: str | None = None) -> dict[str, Any]:
         """Count decisions by hour, verdict, guideline and door, and overrules, in [since, until)."""
@@ -430,18 +462,21 @@ class AuditLog:
         connection.execute(insert(DELETIONS).values(values))
 
 
-def _matching(search: Search) -> Select[Any]:
+def _matching(search: Search, dialect: str) -> Select[Any]:
     query = select(DECISIONS).order_by(DECISIONS.c.seq.desc())
     for column, value in (
         (DECISIONS.c.id, clean(search.id) if search.id is not None else None),
         (DECISIONS.c.site, search.site),
         (DECISIONS.c.verdict, search.verdict),
         (DECISIONS.c.door, search.door),
+        (DECISIONS.c.decided_by, search.stage),
     ):
         if value is not None:
             query = query.where(column == value)
     if search.guideline is not None:
         query = query.where(DECISIONS.c.guidelines.contains(f" {search.guideline} ", autoescape=True))
+    if search.words is not None:
+        query = query.where(_holding(clean(search.words), dialect))
     if search.since is not None:
         query = query.where(DECISIONS.c.time >= search.since)
     if search.until is not None:
@@ -456,13 +491,21 @@ def _matching(search: Search) -> Select[Any]:
     return query
 
 
-def _replaced(search: Search, before: int | None) -> Search:
-    from dataclasses import replace
+def _holding(words: str, dialect: str) -> ColumnElement[bool]:
+    text: Any = cast(DECISIONS.c.text, Text)
+    sought: Any = words
+    place = func.instr
+    if dialect == "postgresql":
+        # A text may hold a NUL, which its type `text` does not take: the escapes are compared.
+        text, sought = func.encode(DECISIONS.c.text, "escape"), func.encode(words.encode(), "escape")
+        place = func.strpos
+    return or_(
+        place(func.lower(DECISIONS.c.id), func.lower(words)) > 0,
+        place(func.lower(text), func.lower(sought)) > 0,
+    )
 
-    return replace(search, before=before)
 
-
-def _feedback(row: Mapping[str, Any]) -> dict[str, Any]:
+def _feedback(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
     return {
         "time": iso(row["time"]),
         "id": row["id"],

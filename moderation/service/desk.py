@@ -43,6 +43,7 @@ class _Job:
     loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[list[Recorded]]"
     done: list[Recorded] = field(default_factory=list)
+    record: bool = True
 
     @property
     def left(self) -> int:
@@ -99,9 +100,22 @@ class Desk:
         return [one.decision for one in found]
 
     async def decide_recorded(
-        self, comments: Sequence[Comment], *, site: Site, door: str, caller: Caller, keep_text: bool = True
+        self,
+        comments: Sequence[Comment],
+        *,
+        site: Site,
+        door: str,
+        caller: Caller,
+        keep_text: bool = True,
+        record: bool = True,
     ) -> list[Recorded]:
-        """Decide as `decide` does, and give each decision with its JSON."""
+        """Decide as `decide` does, and give each decision with its JSON.
+
+        Parameters
+        ----------
+        record
+            False for a comment that is only tried: it is neither recorded nor counted among the decisions.
+        """
         try:
             if not comments:
                 return []
@@ -112,7 +126,7 @@ class Desk:
             self.metrics.refused.labels(type(error).__name__).inc()
             raise
         loop = asyncio.get_running_loop()
-        job = _Job(comments, site, door, caller.name, keep_text, loop, loop.create_future())
+        job = _Job(comments, site, door, caller.name, keep_text, loop, loop.create_future(), record=record)
         with self._wake:
             if self._closed:
                 raise Overloaded(2, "the service is shutting down")
@@ -297,11 +311,13 @@ class Desk:
             [
                 self.audit.row(one, job.site.name, job.door, job.caller, job.keep_text)
                 for one, job in zip(recorded, owners, strict=True)
+                if job.record
             ]
         )
         for one, job in zip(recorded, owners, strict=True):
             job.done.append(one)
-            self.metrics.decided(one.decision, job.door, job.site.name)
+            if job.record:
+                self.metrics.decided(one.decision, job.door, job.site.name)
 
 
 def _answer(answers: Sequence[tuple[_Job, ServiceError | None]]) -> None:

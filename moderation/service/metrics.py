@@ -58,7 +58,7 @@ class Metrics:
         """Give all in Prometheus' text format."""
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             together = CollectorRegistry()
-            collector: Callable[[CollectorRegistry], object] = multiprocess.MultiProcessCollector  # type: ignore[assignment]
+            collector: Callable[[CollectorRegistry], object] = multiprocess.MultiProcessCollector
             collector(together)
             return generate_latest(together)
         return generate_latest(self.registry)

@@ -232,7 +232,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def _body(model: type[BaseModel], *more: type[BaseModel]) -> dict[str, Any]:
     """Describe a body that the handler reads itself: FastAPI's way of reading it costs too much here."""
     refs = [{"$ref": f"#/components/schemas/{one.__name__}"} for one in (model, *more)]
-    examples = {one.__name__: {"value": one.model_config["json_schema_extra"]["examples"][0]} for one in (model, *more)}  # type: ignore[index,call-overload]
+    examples = {one.__name__: {"value": one.model_config["json_schema_extra"]["examples"][0]} for one in (model, *more)}  # type: ignore[index]
     schema = refs[0] if not more else {"anyOf": refs}
     return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema, "examples": examples}}}}
 
@@ -350,6 +350,8 @@ async def show_audit(
     verdict: Verdict | None = None,
     guideline: Annotated[str | None, Query(max_length=100)] = None,
     door: Annotated[str | None, Query(max_length=100)] = None,
+    stage: Annotated[Literal["rule", "linear", "encoder"] | None, Query(description="What decided.")] = None,
+    search: Annotated[str | None, Query(max_length=200, description="Within the id or the text, if kept.")] = None,
     id: Annotated[str | None, Query(max_length=MAX_ID_CHARS)] = None,
     site: Annotated[str | None, Query(max_length=100)] = None,
     overruled: Annotated[bool | None, Query(description="Only those that someone said otherwise of.")] = None,
@@ -358,7 +360,7 @@ async def show_audit(
 ) -> JSONResponse:
     """Show decisions, newest first."""
     caller = await _caller(request, "audit")
-    search = Search(
+    sought = Search(
         id=id,
         site=caller.site or site,
         verdict=verdict.value if verdict else None,
@@ -368,8 +370,10 @@ async def show_audit(
         until=_milliseconds(until),
         before=before,
         overruled=overruled,
+        stage=stage,
+        words=search or None,
     )
-    entries = await anyio.to_thread.run_sync(request.app.state.audit.search, search, limit)
+    entries = await anyio.to_thread.run_sync(request.app.state.audit.search, sought, limit)
     return JSONResponse({"entries": entries, "next": entries[-1]["seq"] if len(entries) == limit else None})
 
 

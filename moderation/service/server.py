@@ -93,6 +93,8 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
         timeout_keep_alive=round(settings.idle_timeout_seconds),
         timeout_graceful_shutdown=round(settings.drain_seconds),
     )
+    # uvicorn raises the signal that ended it once more, when all is done: an orderly end, not a death.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if settings.workers == 1:
         uvicorn.Server(config).run()
         return
