@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
 from moderation.finding import Effect
-from moderation.policy import GUIDELINES, Policy
+from moderation.policy import Policy
 from moderation.service import language
 from moderation.service.adapter import (
     EVERY_METHOD,
@@ -268,7 +268,7 @@ async def suggest(request: Request) -> Response:
     site = site_for(request, caller, asked.community_id)
     options = _options(site.policy)
     comment = asked.as_comment()
-    verdict, guidelines, note = _suggested(asked, options)
+    verdict, note = _suggested(asked, options)
     given = given_id(asked.client_token)
     await request.app.state.desk.feedback(
         await known_id(request, given, comment.text, site),
@@ -276,7 +276,6 @@ async def suggest(request: Request) -> Response:
         door=DOOR,
         caller=caller,
         site=site,
-        guidelines=guidelines,
         text=comment.text,
         note=note,
     )
@@ -287,8 +286,8 @@ async def suggest(request: Request) -> Response:
     return JSONResponse(answer)
 
 
-def _suggested(asked: SuggestRequest, options: Options) -> tuple[Verdict, tuple[str, ...], str]:
-    """Read the verdict: reject where any attribute gets one half or more; and which guideline, if that is plain."""
+def _suggested(asked: SuggestRequest, options: Options) -> tuple[Verdict, str]:
+    """Read the verdict, reject where any attribute gets one half or more; and all that was said, as a note."""
     if not asked.attribute_scores:
         raise invalid("Missing attribute_scores", "INVALID_REQUEST")
     values = {}
@@ -307,18 +306,11 @@ def _suggested(asked: SuggestRequest, options: Options) -> tuple[Verdict, tuple[
             raise invalid(f"No score for attribute {name}", "INVALID_REQUEST")
         # A protocol buffer leaves out a value of zero.
         values[name] = max(given, default=0.0)
-    high = [name for name, value in values.items() if value >= 0.5]
-    plain = {
-        source
-        for name in high
-        for together in (options.sources(name) or ())
-        for source in together
-        if len(options.sources(name) or ()) == 1 and source in GUIDELINES
-    }
     note = ", ".join(f"{mended(name)}={value:g}" for name, value in values.items())
     if asked.community_id:
         note += f"; {mended(asked.community_id)}"
-    return Verdict.REJECT if high else Verdict.APPROVE, tuple(sorted(plain)), note[:1000]
+    high = any(value >= 0.5 for value in values.values())
+    return Verdict.REJECT if high else Verdict.APPROVE, note[:1000]
 
 
 # --------------------------------------------------------------------------- how clients find it
