@@ -158,6 +158,8 @@ def replay(
         entry = opened.latest(id_, site)
         if entry is None:
             raise RecordError("audit log", 0, f"no decision on a comment of the id {id_!r}")
+        if not entry["text_hash"]:
+            raise RecordError("audit log", 0, f"the comment {id_!r} was erased")
         stored = opened.stored_json(entry["seq"]).encode()
         if text is not None:
             raw = sys.stdin.buffer.read() if str(text) == "-" else _read(text)
@@ -165,8 +167,6 @@ def replay(
             raw = entry["text"].encode()
         else:
             raise RecordError("audit log", 0, "the text was not kept; give it with --text FILE")
-        if not entry["text_hash"]:
-            raise RecordError("audit log", 0, "this comment was erased")
         if opened.text_hash(raw) != entry["text_hash"] and opened.text_hash(raw[:-1]) == entry["text_hash"]:
             raw = raw[:-1]  # An editor's line end.
         if opened.text_hash(raw) != entry["text_hash"]:

@@ -101,10 +101,29 @@ DELETIONS = Table(
     Column("caller", Text, nullable=False),
     Column("rows", Integer, nullable=False),
 )
-_APPEND_ONLY = """
-CREATE TRIGGER IF NOT EXISTS {table}_append_only BEFORE UPDATE ON {table} WHEN NEW.text IS NOT NULL
+# An update may blank a row and nothing else.
+_ALTERS = {
+    "decisions": "NEW.text IS NOT NULL OR NEW.text_hash <> '' OR "
+    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("seq", "time", "id", "site", "door", "caller", "verdict"))
+    + " OR NEW.guidelines <> OLD.guidelines OR NEW.policy <> OLD.policy OR NEW.model <> OLD.model",
+    "feedback": "NEW.text IS NOT NULL OR NEW.note <> '' OR "
+    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("seq", "time", "id", "site", "door", "caller", "verdict")),
+}
+_APPEND_ONLY = {
+    "sqlite": """
+CREATE TRIGGER IF NOT EXISTS {table}_append_only BEFORE UPDATE ON {table} WHEN {alters}
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
-"""
+""",
+    "postgresql": """
+CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger AS $$
+BEGIN
+  IF {alters} THEN RAISE EXCEPTION 'the audit log is append-only'; END IF;
+  RETURN NEW;
+END $$ LANGUAGE plpgsql;
+CREATE OR REPLACE TRIGGER {table}_append_only BEFORE UPDATE ON {table}
+FOR EACH ROW EXECUTE FUNCTION {table}_append_only()
+""",
+}
 HOUR_MS = 3_600_000
 
 
@@ -200,11 +219,15 @@ class AuditLog:
             raise RecordError("audit log", 0, f"cannot be opened: {_line(error)}") from error
 
     def _open(self) -> bytes:
-        _META.create_all(self.engine)
         with self.engine.begin() as connection:
-            if self.engine.dialect.name == "sqlite":
-                for table in (DECISIONS, FEEDBACK):
-                    connection.exec_driver_sql(_APPEND_ONLY.format(table=table.name))
+            if connection.dialect.name == "postgresql":
+                # Several workers may come at once; the lock ends with the transaction.
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4829107)")
+            _META.create_all(connection)
+            for table, alters in _ALTERS.items():
+                trigger = _APPEND_ONLY.get(connection.dialect.name, "")
+                if trigger:
+                    connection.exec_driver_sql(trigger.format(table=table, alters=alters))
             row = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == "text_hash_key")).first()
             if row is None:
                 connection.execute(insert(SETTINGS).values(name="text_hash_key", value=secrets.token_hex(32)))

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
 from moderation.service.audit import AuditLog, Recorded, decision_json
@@ -27,7 +29,9 @@ from moderation.service.sites import DEFAULT_SITE, Site
 
 LOG = logging.getLogger("moderation.service")
 TOGETHER = 32
-"""Comments that are decided and recorded at a time."""
+"""Comments that are decided and recorded at a time, at most."""
+TOGETHER_SECONDS = 0.025
+"""How long that should take at most: what comes meanwhile waits for it."""
 MAX_ID_CHARS = 500
 
 
@@ -49,6 +53,11 @@ class _Job:
     def left(self) -> int:
         return len(self.comments) - len(self.done)
 
+    @property
+    def ahead(self) -> int:
+        """How many of its comments can come before those of a later job."""
+        return min(len(self.comments), TOGETHER)
+
 
 class Desk:
     """Takes comments from requests and gives decisions that are recorded.
@@ -65,6 +74,7 @@ class Desk:
         self.metrics = metrics
         self.waiting = 0
         """Comments on the queue or being decided."""
+        self._ahead = 0
         self._seconds_each = 0.002
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
@@ -130,17 +140,20 @@ class Desk:
         with self._wake:
             if self._closed:
                 raise Overloaded(2, "the service is shutting down")
+            if not self._thread.is_alive():
+                raise Failed
             self._jobs.append(job)
             self.waiting += len(comments)
+            self._ahead += job.ahead
             self._wake.notify()
         return await job.answer
 
     def admit(self, comments: int = 1) -> None:
         """Raise `Overloaded` where this many more comments could not be decided in good time."""
-        seconds = self.waiting * self._seconds_each
-        if self.waiting and (
-            seconds > self.settings.max_wait_seconds or self.waiting + comments > self.settings.max_queue
-        ):
+        if not self.waiting:
+            return
+        seconds = self._ahead * self._seconds_each
+        if seconds > self.settings.max_wait_seconds or self.waiting + comments > self.settings.max_queue:
             raise Overloaded(seconds)
 
     async def feedback(
@@ -253,10 +266,10 @@ class Desk:
             self._seconds_each += (each - self._seconds_each) * min(0.5, count / 100)
 
     def _portions(self) -> list[tuple[_Job, int, int]]:
-        """Take up to `TOGETHER` comments from the jobs in turn; a job with more goes to the end of the queue."""
+        """Take some comments from the jobs in turn; a job with more goes to the end of the queue."""
         site = self._jobs[0].site
         portions = []
-        room = TOGETHER
+        room = max(1, min(TOGETHER, int(TOGETHER_SECONDS / self._seconds_each)))
         while self._jobs and room and self._jobs[0].site is site:
             job = self._jobs.popleft()
             start = len(job.done)
@@ -272,9 +285,11 @@ class Desk:
             self._judge(portions)
             outcomes = [(job, None) for job, _, _ in portions]
         except Exception as first:
-            if len(portions) == 1:
-                LOG.error("a comment could not be judged or recorded: %s", _named(first))
-                outcomes = [(portions[0][0], Failed())]
+            unrecorded = isinstance(first, SQLAlchemyError)
+            if unrecorded or len(portions) == 1:
+                what = "recorded" if unrecorded else "judged"
+                LOG.error("%d comments could not be %s: %s", count, what, _named(first))
+                outcomes = [(job, Failed(f"the comment could not be {what}; try again")) for job, _, _ in portions]
             else:  # Whoever sent what cannot be judged must not take the others down.
                 for portion in portions:
                     self._serve([portion])
@@ -287,6 +302,7 @@ class Desk:
                 if error is None and job.left:
                     self._jobs.append(job)
                 else:
+                    self._ahead -= job.ahead
                     finished.append((job, error))
             self.metrics.queue.set(self.waiting)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, ServiceError | None]]] = {}
@@ -332,6 +348,8 @@ def _answer(answers: Sequence[tuple[_Job, ServiceError | None]]) -> None:
 
 def _named(error: Exception) -> str:
     # The message may hold a comment; the type and the place do not.
+    if isinstance(error, SQLAlchemyError):
+        return f"{type(error).__name__}: {type(getattr(error, 'orig', None)).__name__}"
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import time
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SCOPES = ("decide", "audit", "moderate", "admin")
 """What a key may do: have comments decided; read the audit log; overrule; all of it. ``admin`` includes the rest."""
 
+LOG = logging.getLogger("moderation.service")
 _NO_DIGEST = "0" * 64
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "testserver")
 
@@ -90,7 +92,7 @@ class KeyStore:
     file
         JSON, readable by its owner only; need not exist.
     open_without
-        Whether a request without a key may do all as long as there are none: on loopback only.
+        Whether a request without a key may do all as long as none was ever made: on loopback only.
     """
 
     def __init__(self, file: Path, open_without: bool = False) -> None:
@@ -100,6 +102,7 @@ class KeyStore:
         self._stamp: tuple[int, int] | None = (0, 0)
         self._checked = 0.0
         self._keys: dict[str, Key] = {}
+        self._had_keys = False
         self._secret = ""
         self._read()
 
@@ -163,6 +166,7 @@ class KeyStore:
             yield
             data = {
                 "secret": self._secret or secrets.token_hex(32),
+                "had_keys": self._had_keys or bool(self._keys),
                 "keys": [{slot: getattr(key, slot) for slot in Key.__slots__} for key in self._keys.values()],
             }
             new = self.file.with_suffix(".new")
@@ -171,7 +175,7 @@ class KeyStore:
                 target.flush()
                 os.fsync(target.fileno())
             new.replace(self.file)
-            self._secret = str(data["secret"])
+            self._read()
 
     def _read(self) -> None:
         try:
@@ -184,10 +188,11 @@ class KeyStore:
         try:
             data: Mapping[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if stamp else {}
             keys = [Key(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in data.get("keys", ())]
-            secret = data.get("secret", "")
+            secret, had_keys = str(data.get("secret", "")), bool(data.get("had_keys", keys))
         except (ValueError, TypeError, KeyError) as error:
             raise RecordError(str(self.file), 0, f"not a file of keys ({error}); restore it") from error
         self._keys, self._secret, self._stamp = {key.id: key for key in keys}, secret, stamp
+        self._had_keys = had_keys
 
     # ------------------------------------------------------------------ asking
 
@@ -217,7 +222,7 @@ class KeyStore:
         ----------
         raw_key
             The key as the protocol carries it; None or empty if it carries none. Then the page's session
-            counts, and on loopback, as long as there are no keys at all, anyone.
+            counts, and on loopback, as long as no key was ever made, anyone.
 
         Raises
         ------
@@ -226,13 +231,16 @@ class KeyStore:
         """
         now = time.monotonic()
         if now - self._checked > 0.5:
-            self._read()
             self._checked = now
+            try:
+                self._read()
+            except RecordError as error:  # Half restored, say; those that were good stay so.
+                LOG.error("%s", error)
         if raw_key:
             caller = self.caller_of(raw_key)
         elif self.sessions and (found := self.sessions.caller_of(request)):
             caller = found
-        elif self.open_without and not self._keys:
+        elif self.open_without and not self._had_keys:
             # Else a page of another site could reach us through a name that it lets point to 127.0.0.1.
             if request.headers.get("host", "").rpartition(":")[0] not in _LOCAL_HOSTS and (
                 request.headers.get("host", "") not in _LOCAL_HOSTS
