@@ -30,6 +30,7 @@ from moderation.service.settings import Settings
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import malformed
 
+ROOT = Path(__file__).resolve().parent.parent
 MODULES = {"perspective": perspective, "coral": coral, "openai": openai, "akismet": akismet}
 FINE, INSULT, THREAT = "hello, world", "what a clown", "So I will kill you"
 SECRET = malformed.SECRET
@@ -135,6 +136,29 @@ def test_the_shipped_policy_states_every_table_in_full(name: str) -> None:
         assert len(policy.adapters[name]["attributes"]) >= 12
     if name == "openai":
         assert tuple(policy.adapters[name]["categories"]) == openai.CATEGORIES
+
+
+def documented(heading: str) -> dict[str, str]:
+    """Give the table below a heading of docs/adapters.md: first cell to second."""
+    text = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    table = text.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table]
+    return {row[0]: row[1] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "heading"),
+    [
+        ("perspective", "attributes", "attribute"),
+        ("openai", "categories", "category"),
+        ("coral", "reasons", "guideline or rule"),
+    ],
+)
+def test_the_documented_tables_are_those_that_ship(name: str, key: str, heading: str) -> None:
+    shipped = load_policy(DEFAULT_POLICY, check_patterns=False).adapters[name][key]
+    listed = {foreign: word if isinstance(word, str) else ", ".join(word) for foreign, word in shipped.items()}
+    assert documented(heading) == listed
+    assert list(documented(heading)) == list(listed)
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
