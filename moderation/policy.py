@@ -58,7 +58,10 @@ _RULE_KEYS = (
 DEFAULT_LOOKS = (0.1, 160, 0.03)
 """What `EncoderLooks` holds where a policy does not say."""
 
-_POLICY_KEYS = ("policy", "thresholds", "encoder", "guideline", "list", "rule")
+ADAPTERS = ("perspective", "coral", "openai", "akismet")
+"""Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
+
+_POLICY_KEYS = ("policy", "thresholds", "encoder", "adapters", "guideline", "list", "rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,11 @@ class Policy:
         Which comments are left to the encoder; None where the policy does without it.
     term_files
         Terms and allowed words of each term file that a rule names.
+    adapters
+        Tables under ``[adapters]`` as the file has them, by name of `ADAPTERS`; each adapter of the HTTP door
+        checks its own when it is started.
+    source
+        The file, for messages.
     """
 
     name: str
@@ -173,6 +181,8 @@ class Policy:
     thresholds: Mapping[str, float]
     encoder: EncoderLooks | None
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
+    adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    source: str = ""
 
     @cached_property
     def guideline_texts(self) -> Mapping[str, str]:
@@ -460,6 +470,8 @@ class _Reader:
             thresholds=thresholds,
             encoder=self._encoder(),
             term_files=self.term_files,
+            adapters=self._adapters(),
+            source=str(self.path),
         )
 
     def _fail(self, where: str, problem: str) -> NoReturn:
@@ -549,6 +561,14 @@ class _Reader:
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
             self._fail(f"{name}: {key}", "must be a probability from 0 to 1")
         return float(value)
+
+    def _adapters(self) -> dict[str, dict[str, Any]]:
+        tables = self._table("adapters") if "adapters" in self.data else {}
+        self._keys(tables, ADAPTERS, "adapters")
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                self._fail(f"adapters.{name}", f"must be a table; write [adapters.{name}] above its keys")
+        return tables
 
     def _read_lists(self) -> None:
         lists = self.data.get("list", {})

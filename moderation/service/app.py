@@ -1,0 +1,140 @@
+"""The application: the shared objects, the routers, and what happens when it starts, reloads and stops.
+
+An adapter is a module of this folder with a ``router`` and ``check_policy(policy)``, which raises a `PolicyError` for
+a table ``[adapters.<name>]`` that it cannot use: asked at start and at every reload.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from moderation.errors import ModerationError
+from moderation.policy import Policy
+from moderation.service import akismet, coral, native, openai, page, perspective, session
+from moderation.service.audit import AuditLog
+from moderation.service.desk import Desk
+from moderation.service.keys import KeyStore
+from moderation.service.limits import Limits
+from moderation.service.metrics import Metrics
+from moderation.service.settings import Settings
+from moderation.service.sites import load_sites, site_of
+
+LOG = logging.getLogger("moderation.service")
+ADAPTERS = (perspective, coral, openai, akismet)
+
+
+def create_app(settings: Settings, reread: Callable[[], Settings] | None = None) -> FastAPI:
+    """Make the application; policies, model, audit log and keys are loaded when this returns.
+
+    Parameters
+    ----------
+    reread
+        Gives the settings anew when policy and model are reloaded; those of the start if None.
+
+    Raises
+    ------
+    PolicyError, ModelError
+        When a policy or the model cannot be used.
+    RecordError
+        When the keys or the audit log cannot be opened.
+    """
+
+    def check(policy: Policy) -> None:
+        for adapter in ADAPTERS:
+            adapter.check_policy(policy)
+
+    app = FastAPI(
+        title="moderation",
+        summary="Decides which reader comments to publish: approve or reject, with the reasons.",
+        version="1",
+        docs_url=None,  # Their pages load scripts from the network.
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    state = app.state
+    state.settings = settings
+    state.metrics = Metrics()
+    state.sites = load_sites(settings, check)
+    state.site_of = site_of
+    state.audit = AuditLog(settings.audit_url, settings.keep_text, settings.audit_sync)
+    state.keys = KeyStore(settings.keys_file, open_without=settings.loopback)
+    state.sessions = state.keys.sessions = session.Sessions(state.keys, settings.session_hours)
+    state.desk = Desk(settings, state.audit, state.metrics)
+
+    def reload() -> bool:
+        """Load policies and model anew; keep the old ones, and say why, if any cannot be used."""
+        try:
+            sites = load_sites(reread() if reread else settings, check)
+        except (ModerationError, OSError) as error:
+            state.metrics.reloads.labels("kept the old").inc()
+            LOG.error("not reloaded, the old policy and model stay: %s", error)
+            return False
+        state.sites = sites  # One assignment: a request sees the old or the new, never a mixture.
+        if gc.get_freeze_count():  # As the server does.
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+        state.metrics.reloads.labels("done").inc()
+        LOG.info("reloaded: %s", ", ".join(f"{site.name} {site.policy.identity}" for site in sites.values()))
+        return True
+
+    state.reload = reload
+    app.include_router(native.router)
+    for module in (native, session, page, *ADAPTERS):
+        app.include_router(module.router)
+    app.add_exception_handler(HTTPException, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _bug)
+    app.add_middleware(Limits, settings=settings, metrics=state.metrics)
+    document = app.openapi
+    app.openapi = lambda: app.openapi_schema or native.add_bodies(document())  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    main = threading.current_thread() is threading.main_thread()
+    reloads: set[asyncio.Future[bool]] = set()
+
+    def reload() -> None:
+        task = loop.run_in_executor(None, app.state.reload)
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    if main:
+        loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        if main:
+            loop.remove_signal_handler(signal.SIGHUP)
+        await asyncio.to_thread(app.state.desk.close)
+        app.state.audit.close()
+
+
+async def _problem(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    """Name the fields; FastAPI's own answer would repeat the comment."""
+    assert isinstance(error, RequestValidationError)
+    problems = [{"field": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()]
+    first = f"{problems[0]['field']}: {problems[0]['problem']}" if problems else "cannot be read"
+    return JSONResponse({"detail": first, "problems": problems}, 422)
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "a bug of moderation; please report it"}, 500)

@@ -1,0 +1,121 @@
+"""Runs the application on uvicorn: one process, or several behind one socket."""
+
+import gc
+import os
+import signal
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from moderation.errors import RecordError
+from moderation.service.app import create_app
+from moderation.service.keys import KeyStore
+from moderation.service.limits import PatientProtocol
+from moderation.service.settings import Settings, read_settings
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
+    "loggers": {
+        name: {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+        for name in ("uvicorn.error", "moderation.service")
+    },
+}
+
+
+class _Workers(Multiprocess):
+    """uvicorn's, but SIGHUP has each worker reload policy and model instead of ending it."""
+
+    def handle_hup(self) -> None:
+        for process in self.processes:
+            if process.pid:
+                os.kill(process.pid, signal.SIGHUP)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to be reached from elsewhere without keys.
+
+    Raises
+    ------
+    RecordError
+        When there are none and the host is not loopback.
+    """
+    if not settings.loopback and not KeyStore(settings.keys_file).keys():
+        raise RecordError(
+            "serve", 0, f"host {settings.host} can be reached from elsewhere: run `moderation keys add NAME` first"
+        )
+
+
+def make_app(file: Path | None, options: dict[str, Any]) -> FastAPI:
+    """Make the application from its settings' sources, so that they can be read again."""
+    sys.setswitchinterval(0.001)  # The desk's thread computes; a request must not wait 5 ms for its turn.
+    PatientProtocol.header_timeout_seconds = read_settings(file, **options).header_timeout_seconds
+    app = create_app(read_settings(file, **options), partial(read_settings, file, **options))
+    # What was loaded stays: the collector need not look through it again and again, which takes 50 ms.
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+def serve(file: Path | None, options: dict[str, Any]) -> None:
+    """Serve until a signal ends it; requests that were accepted are answered first.
+
+    Raises
+    ------
+    PolicyError, ModelError, RecordError
+        When it cannot start.
+    """
+    settings = read_settings(file, **options)
+    check_exposure(settings)
+    connections = _raise_file_limit()
+    if settings.workers > 1:
+        folder = tempfile.TemporaryDirectory(prefix="moderation-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
+    application = partial(make_app, file, options)
+    app = application()  # Also where workers make their own: what cannot be used is told here, once.
+    config = uvicorn.Config(
+        app if settings.workers == 1 else application,
+        factory=settings.workers > 1,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http=PatientProtocol,
+        ws="none",
+        access_log=False,  # It would hold keys that stand in a URL.
+        server_header=False,
+        log_config=LOGGING,
+        backlog=4096,
+        limit_concurrency=connections,
+        timeout_keep_alive=round(settings.idle_timeout_seconds),
+        timeout_graceful_shutdown=round(settings.drain_seconds),
+        timeout_worker_healthcheck=60,  # A busy machine is no reason to kill a worker.
+    )
+    # uvicorn raises the signal that ended it once more, when all is done: an orderly end, not a death.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    if settings.workers == 1:
+        uvicorn.Server(config).run()
+        return
+    app.state.desk.close()
+    app.state.audit.close()
+    _Workers(config, [config.bind_socket()]).run()
+
+
+def _raise_file_limit() -> int:
+    """Allow as many open files as this user may have; give how many connections fit."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 65536) if hard != resource.RLIM_INFINITY else 65536
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    return int(soft) - 128
