@@ -14,7 +14,6 @@ COPY data /src/data
 COPY models /src/models
 RUN /opt/moderation/bin/pip install --no-deps /src \
  && /opt/moderation/bin/moderation check "Thank you for this report." \
- && /opt/moderation/bin/python -m compileall -q /opt/moderation/lib \
  && /opt/moderation/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim-bookworm

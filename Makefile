@@ -27,7 +27,8 @@ lint: .venv/dev
 # Writes the lock files anew from pyproject.toml; needs uv.
 lock:
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --python-version 3.11 -c requirements.lock --extra test pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 -c requirements.lock --extra serve --extra postgres pyproject.toml -o requirements-serve.lock
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 -c requirements-serve.lock --extra test pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf .venv build dist

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import random
 import re
 import tomllib
@@ -12,7 +13,7 @@ from typing import Any
 
 import mmh3
 
-from moderation.errors import ModerationError
+from moderation.errors import ModerationError, RecordError
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
 
@@ -139,6 +140,36 @@ def public(folder: Path, uses: Sequence[str]) -> list[Labelled]:
             note = row["source_label"] or ""
             held_out = bool(source.held_out and re.fullmatch(source.held_out, note))
             found.append(Labelled(text, source.name, labels, source.weight, note=note, held_out=held_out))
+    return found
+
+
+def feedback(file: Path) -> list[Labelled]:
+    """Read what moderators said, as ``moderation audit export --training`` writes it.
+
+    Rows (CSV, else JSON Lines) of ``text``, ``reject`` and the guidelines: 1, 0, or empty where it was not said.
+
+    Raises
+    ------
+    ModerationError
+        When the file or a row cannot be read, naming it.
+    """
+    found = []
+    try:
+        with file.open(encoding="utf-8", newline="") as source:
+            rows: Iterator[Any] = csv.DictReader(source) if file.suffix == ".csv" else map(json.loads, source)
+            for number, row in enumerate(rows, 1):
+                try:
+                    text, given = row["text"], {name: row.get(name) for name in ("reject", *GUIDELINES)}
+                    labels = {name: None if value in (None, "") else int(value) for name, value in given.items()}
+                    if not isinstance(text, str) or labels["reject"] is None or set(labels.values()) - {0, 1, None}:
+                        raise ValueError
+                except (KeyError, TypeError, ValueError, AttributeError):
+                    raise RecordError(
+                        str(file), number, "needs `text`, and `reject` and the guidelines as 1, 0 or nothing"
+                    ) from None
+                found.append(Labelled(text, "feedback", labels))
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise RecordError(str(file), 0, f"cannot be read ({error}); export it again") from error
     return found
 
 

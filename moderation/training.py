@@ -46,14 +46,14 @@ STACKED_ROWS = 8000
 Report = Callable[[str], None]
 
 
-def training_rows(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
-    """Give the rows to fit on and the rows to calibrate on.
+def training_rows(folder: Path, feedback: Sequence[Labelled] = ()) -> tuple[list[Labelled], list[Labelled]]:
+    """Give the rows to fit on and the rows to calibrate on; ``feedback`` is added to the public ones.
 
     A cluster of near-duplicates that holds a held-out row is left out whole. All fillings of a line of our
     own are in one fold.
     """
     judged = datasets.public(folder, ("held-out", "news"))
-    rows = datasets.own()
+    rows = [*datasets.own(), *feedback]
     for row in datasets.public(folder, ("train",)):
         (judged if row.held_out else rows).append(row)
     names = datasets.clusters([row.text for row in (*judged, *rows)])
@@ -70,7 +70,14 @@ def training_rows(folder: Path) -> tuple[list[Labelled], list[Labelled]]:
     return fit, calibrate
 
 
-def train(folder: Path, policy: Policy, target: Path, report: Report, work: Path | None = None) -> Model:
+def train(
+    folder: Path,
+    policy: Policy,
+    target: Path,
+    report: Report,
+    work: Path | None = None,
+    feedback: Sequence[Labelled] = (),
+) -> Model:
     """Fit, calibrate and write a model.
 
     Parameters
@@ -93,7 +100,7 @@ def train(folder: Path, policy: Policy, target: Path, report: Report, work: Path
         When the data sets cannot be read.
     """
     report("reading the data sets")
-    fit, calibrate = training_rows(folder)
+    fit, calibrate = training_rows(folder, feedback)
     report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on")
     linear = _train_linear(fit, calibrate, policy, target, report)
     if work is not None:

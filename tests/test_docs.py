@@ -78,8 +78,13 @@ def test_shell_examples_name_commands_and_options_that_exist(where: str, words: 
         return
     assert words, f"{where}: names no command"
     assert words[0] in COMMANDS, where
+    command, rest = COMMANDS[words[0]], words[1:]
+    while hasattr(command, "commands"):
+        assert rest[:1], f"{where}: names no command of {command.name}"
+        assert rest[0] in command.commands, where
+        command, rest = command.commands[rest[0]], rest[1:]
     # Raises for an option that is not there, a missing argument, or one too many; nothing is run.
-    COMMANDS[words[0]].make_context(words[0], words[1:])
+    command.make_context(words[0], rest)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -101,7 +106,8 @@ def test_no_exit_status_is_documented_that_we_do_not_have() -> None:
 
 @pytest.mark.parametrize("name", TEXT)
 def test_options_named_in_the_text_exist(name: str) -> None:
-    known = {option for command in COMMANDS.values() for param in command.params for option in param.opts}
+    every = [*COMMANDS.values(), *(sub for one in COMMANDS.values() for sub in getattr(one, "commands", {}).values())]
+    known = {option for command in every for param in command.params for option in param.opts}
     scripts = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "benchmarks").glob("*.py"))
     known |= set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', scripts))
     prose = FENCE.sub("", TEXT[name])

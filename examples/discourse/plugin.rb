@@ -5,7 +5,8 @@
 # version: 0.1
 # license: Apache-2.0
 #
-# Set for the container (app.yml, env): MODERATION_URL, and MODERATION_KEY if the service asks for one.
+# Set for the container (app.yml, env): MODERATION_URL; MODERATION_KEY if the service asks for one; MODERATION_TIMEOUT
+# in seconds.
 
 require "json"
 require "net/http"
@@ -13,6 +14,7 @@ require "securerandom"
 
 module ModerationPrescreen
   URL = ENV.fetch("MODERATION_URL", "http://127.0.0.1:8000")
+  TIMEOUT = ENV.fetch("MODERATION_TIMEOUT", "2").to_f
 
   # The decision, or nil when no answer came.
   def self.decide(text)
@@ -20,7 +22,7 @@ module ModerationPrescreen
     headers = { "Content-Type" => "application/json" }
     headers["Authorization"] = "Bearer #{ENV["MODERATION_KEY"]}" if ENV["MODERATION_KEY"]
     body = { id: SecureRandom.uuid, text: text }.to_json
-    options = { use_ssl: uri.scheme == "https", open_timeout: 1, read_timeout: 2, max_retries: 0 }
+    options = { use_ssl: uri.scheme == "https", open_timeout: 1, read_timeout: TIMEOUT, max_retries: 0 }
     reply = Net::HTTP.start(uri.host, uri.port, **options) { |http| http.post(uri.path, body, headers) }
     reply.is_a?(Net::HTTPSuccess) ? JSON.parse(reply.body) : nil
   rescue StandardError => error

@@ -20,6 +20,7 @@ settings.configure(
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     MODERATION_URL=os.environ.get("MODERATION_URL", "http://127.0.0.1:8000"),
     MODERATION_KEY=os.environ.get("MODERATION_KEY", ""),
+    MODERATION_TIMEOUT=float(os.environ.get("MODERATION_TIMEOUT", "2")),
 )
 django.setup()
 

@@ -1,6 +1,7 @@
 """A form mixin that asks the moderation service before a comment is saved.
 
-Settings: ``MODERATION_URL``, and ``MODERATION_KEY`` if the service asks for one. Needs ``httpx``.
+Settings: ``MODERATION_URL``, ``MODERATION_TIMEOUT`` in seconds, and ``MODERATION_KEY`` if the service asks for one.
+Needs ``httpx``.
 """
 
 from typing import Any
@@ -26,11 +27,9 @@ class ModeratedFormMixin:
         if not text:
             return cleaned
         headers = {"Authorization": f"Bearer {settings.MODERATION_KEY}"} if settings.MODERATION_KEY else {}
+        options = {"json": {"text": text}, "headers": headers, "timeout": settings.MODERATION_TIMEOUT}
         try:
-            reply = httpx.post(
-                f"{settings.MODERATION_URL}/v1/decisions", json={"text": text}, headers=headers, timeout=2
-            )
-            decision = reply.raise_for_status().json()
+            decision = httpx.post(f"{settings.MODERATION_URL}/v1/decisions", **options).raise_for_status().json()
         except (httpx.HTTPError, ValueError):
             self.instance.held = True  # type: ignore[attr-defined]
             return cleaned

@@ -42,20 +42,28 @@ def train(
             metavar="DIR",
         ),
     ] = None,
+    feedback: Annotated[
+        Path | None,
+        typer.Option(
+            "--feedback", help="What moderators said, from `moderation audit export --training`.", metavar="FILE"
+        ),
+    ] = None,
 ) -> None:
     """Train the classifier, measure it, and write it with its metrics and model card."""
     need_training_packages()
     if classifier is Stages.ENCODER:
         raise typer.BadParameter("the encoder needs the linear stage: train cascade, or linear alone")
+    from moderation import datasets
     from moderation.card import measure, write_card
     from moderation.training import train as fit
 
+    said = datasets.feedback(feedback) if feedback else []
     state = None
     if classifier is Stages.CASCADE:
         _need_encoder_packages()
         state = work or output.with_name(f"{output.name}.work")
     loaded = policy_of(policy)
-    model = fit(data, loaded, output, lambda step: ERRORS.print(step, markup=False), state)
+    model = fit(data, loaded, output, lambda step: ERRORS.print(step, markup=False), state, said)
     with progress(False) as told:
         figures = measure(data, Moderator(loaded, model.linear, model.encoder), told)
     write_card(output, model.version, figures)

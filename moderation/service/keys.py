@@ -34,6 +34,7 @@ SCOPES = ("decide", "audit", "moderate", "admin")
 
 LOG = logging.getLogger("moderation.service")
 _NO_DIGEST = "0" * 64
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]", "testserver")
 
 
@@ -246,6 +247,9 @@ class KeyStore:
                 request.headers.get("host", "") not in _LOCAL_HOSTS
             ):
                 raise Unauthorised("without keys, call the service by the name localhost; or add one", 403)
+            # A proxy on this machine would make the whole network local.
+            if any(name in request.headers for name in _FORWARDED):
+                raise Unauthorised("without keys, nobody is answered through a proxy; add one", 403)
             caller = LOCAL
         else:
             raise Unauthorised("an API key is needed: `moderation keys add` makes one")
