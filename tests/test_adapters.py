@@ -855,5 +855,7 @@ def test_the_checker_sees_a_wrong_answer() -> None:
 
 
 def test_no_adapter_is_in_the_native_document(service: TestClient) -> None:
-    paths = service.get("/openapi.json").json()["paths"]
+    answer = service.get("/openapi.json")
+    assert answer.status_code == 200, answer.text
+    paths = answer.json()["paths"]
     assert not [path for path in paths if path.startswith(("/coral", "/v1alpha1", "/1.1", "/v1/moderations", "/$"))]
