@@ -89,7 +89,6 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
         return True
 
     state.reload = reload
-    app.include_router(native.router)
     for module in (native, session, page, *ADAPTERS):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, _problem)
