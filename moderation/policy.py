@@ -56,7 +56,10 @@ _RULE_KEYS = (
 DEFAULT_BAND = (0.3, 0.98)
 """Linear scores that the encoder looks at again where a policy names no band."""
 
-_POLICY_KEYS = ("policy", "thresholds", "encoder", "guideline", "list", "rule")
+ADAPTERS = ("perspective", "coral", "openai", "akismet")
+"""Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
+
+_POLICY_KEYS = ("policy", "thresholds", "encoder", "adapters", "guideline", "list", "rule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,11 @@ class Policy:
         the policy does without it.
     term_files
         Terms and allowed words of each term file that a rule names.
+    adapters
+        Tables under ``[adapters]`` as the file has them, by name of `ADAPTERS`; each adapter of the HTTP door
+        checks its own when it is started.
+    source
+        The file, for messages.
     """
 
     name: str
@@ -148,6 +156,8 @@ class Policy:
     thresholds: Mapping[str, float]
     band: tuple[float, float] | None
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
+    adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    source: str = ""
 
     @property
     def identity(self) -> str:
@@ -383,6 +393,8 @@ class _Reader:
             thresholds=thresholds,
             band=self._band(),
             term_files=self.term_files,
+            adapters=self._adapters(),
+            source=str(self.path),
         )
 
     def _fail(self, where: str, problem: str) -> NoReturn:
@@ -468,6 +480,14 @@ class _Reader:
         ):
             self._fail("encoder: band", "must be two probabilities, the lower first, such as [0.3, 0.98]")
         return (float(band[0]), float(band[1])) if use else None
+
+    def _adapters(self) -> dict[str, dict[str, Any]]:
+        tables = self._table("adapters") if "adapters" in self.data else {}
+        self._keys(tables, ADAPTERS, "adapters")
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                self._fail(f"adapters.{name}", f"must be a table; write [adapters.{name}] above its keys")
+        return tables
 
     def _read_lists(self) -> None:
         lists = self.data.get("list", {})

@@ -25,6 +25,7 @@ def need_serving_packages() -> None:
         import itsdangerous  # noqa: F401
         import orjson  # noqa: F401
         import prometheus_client  # noqa: F401
+        import py3langid  # noqa: F401
         import pydantic_settings  # noqa: F401
         import sqlalchemy  # noqa: F401
         import uvicorn  # noqa: F401

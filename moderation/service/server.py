@@ -97,6 +97,7 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
         limit_concurrency=connections,
         timeout_keep_alive=round(settings.idle_timeout_seconds),
         timeout_graceful_shutdown=round(settings.drain_seconds),
+        timeout_worker_healthcheck=60,  # A busy machine is no reason to kill a worker.
     )
     # uvicorn raises the signal that ended it once more, when all is done: an orderly end, not a death.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.service.errors import Unauthorised
 from moderation.service.keys import Caller, KeyStore
+from moderation.service.native import ERRORS
 
 COOKIE = "moderation_session"
 TOKEN_HEADER = "X-CSRF-Token"
@@ -89,7 +90,7 @@ def _state(caller: Caller, token: str) -> dict[str, Any]:
     return {"name": caller.name, "scopes": sorted(caller.scopes), "site": caller.site, "token": token}
 
 
-@router.post("/session", responses={200: {"model": SessionState}})
+@router.post("/session", responses={**ERRORS, 200: {"model": SessionState}})
 async def sign_in(body: SignIn, request: Request) -> JSONResponse:
     """Open a session with an API key."""
     keys: KeyStore = request.app.state.keys
@@ -101,7 +102,7 @@ async def sign_in(body: SignIn, request: Request) -> JSONResponse:
     return answer
 
 
-@router.get("/session", responses={200: {"model": SessionState}})
+@router.get("/session", responses={**ERRORS, 200: {"model": SessionState}})
 async def show_session(request: Request) -> JSONResponse:
     """Tell who is signed in; 401 if nobody is."""
     caller = await request.app.state.keys.authorise(None, "audit", request)
@@ -109,7 +110,7 @@ async def show_session(request: Request) -> JSONResponse:
     return JSONResponse(_state(caller, request.app.state.sessions.token(cookie) if cookie else ""))
 
 
-@router.delete("/session", status_code=204)
+@router.delete("/session", status_code=204, responses={204: {"description": "Closed"}})
 async def sign_out() -> JSONResponse:
     """Close the session."""
     answer = JSONResponse(None, 204)
