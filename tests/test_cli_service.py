@@ -14,8 +14,9 @@ from moderation import Comment, Moderator, RecordError, Verdict
 from moderation.cli import Exit, main
 from moderation.datasets import feedback
 from moderation.policy import GUIDELINES
-from moderation.service.audit import AuditLog, Recorded, decision_json, now_ms
+from moderation.service.audit import AuditLog, Recorded, decision_json
 from moderation.service.keys import KeyStore
+from moderation.service.tables import now_ms
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -187,7 +188,7 @@ def test_delete_and_prune(run: Run, log: AuditLog) -> None:
 def _old(log: AuditLog, when: int) -> dict[str, Any]:
     from sqlalchemy import select
 
-    from moderation.service.audit import DECISIONS
+    from moderation.service.tables import DECISIONS
 
     with log.engine.connect() as connection:
         found = connection.execute(select(DECISIONS).where(DECISIONS.c.id == "1")).mappings().one()

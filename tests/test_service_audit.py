@@ -16,7 +16,9 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from moderation import Comment, Moderator, Policy, RecordError, Verdict
-from moderation.service.audit import DECISIONS, FEEDBACK, HOUR_MS, AuditLog, Recorded, Search, decision_json, now_ms
+from moderation.service.audit import AuditLog, Recorded, decision_json
+from moderation.service.search import Search
+from moderation.service.tables import DECISIONS, FEEDBACK, HOUR_MS, now_ms
 
 
 @pytest.fixture(scope="session")

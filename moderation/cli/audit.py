@@ -21,7 +21,8 @@ from moderation.decision import Verdict
 from moderation.errors import ModelError, PolicyError, RecordError
 
 if TYPE_CHECKING:
-    from moderation.service.audit import AuditLog, Search
+    from moderation.service.audit import AuditLog
+    from moderation.service.search import Search
 
 audit = typer.Typer(
     help="Search, export, replay and prune the service's audit log.",
@@ -261,7 +262,7 @@ def _search(
     site: str | None,
     overruled: bool,
 ) -> "Search":
-    from moderation.service.audit import Search
+    from moderation.service.search import Search
 
     return Search(
         id=id_,

@@ -1,13 +1,11 @@
 """The application: the shared objects, the routers, and what happens when it starts, reloads and stops.
 
-An adapter is a module of this folder with a ``router``; it may have ``check_policy(policy)``, which raises a
-`PolicyError` for a table ``[adapters.<name>]`` that it cannot use: asked at start and at every reload.
+An adapter is a module of this folder with a ``router`` and ``check_policy(policy)``, which raises a `PolicyError` for
+a table ``[adapters.<name>]`` that it cannot use: asked at start and at every reload.
 """
 
 import asyncio
 import gc
-import importlib
-import importlib.util
 import logging
 import signal
 import threading
@@ -21,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from moderation.errors import ModerationError
 from moderation.policy import Policy
-from moderation.service import native, session
+from moderation.service import akismet, coral, native, openai, page, perspective, session
 from moderation.service.audit import AuditLog
 from moderation.service.desk import Desk
 from moderation.service.keys import KeyStore
@@ -31,7 +29,7 @@ from moderation.service.settings import Settings
 from moderation.service.sites import load_sites, site_of
 
 LOG = logging.getLogger("moderation.service")
-ADAPTERS = ("perspective", "coral", "openai", "akismet", "page")
+ADAPTERS = (perspective, coral, openai, akismet)
 
 
 def create_app(settings: Settings, reread: Callable[[], Settings] | None = None) -> FastAPI:
@@ -49,16 +47,10 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
     RecordError
         When the keys or the audit log cannot be opened.
     """
-    modules = [
-        importlib.import_module(f"moderation.service.{name}")
-        for name in ADAPTERS
-        if importlib.util.find_spec(f"moderation.service.{name}")
-    ]
 
     def check(policy: Policy) -> None:
-        for module in modules:
-            if hasattr(module, "check_policy"):
-                module.check_policy(policy)
+        for adapter in ADAPTERS:
+            adapter.check_policy(policy)
 
     app = FastAPI(
         title="moderation",
@@ -98,8 +90,7 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
 
     state.reload = reload
     app.include_router(native.router)
-    app.include_router(session.router)
-    for module in modules:
+    for module in (native, session, page, *ADAPTERS):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -8,37 +8,22 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import (
-    BigInteger,
-    Column,
-    ColumnElement,
     Connection,
     Engine,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
     RowMapping,
-    Select,
-    Table,
-    Text,
     and_,
-    cast,
     create_engine,
     delete,
     event,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -48,83 +33,19 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.policy import GUIDELINES
-
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up an INTEGER only.
-_META = MetaData()
-SETTINGS = Table("audit_settings", _META, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
-DECISIONS = Table(
-    "decisions",
-    _META,
-    Column("seq", _NUMBER, primary_key=True, autoincrement=True),
-    Column("time", BigInteger, nullable=False),  # milliseconds since 1970, UTC
-    Column("id", Text, nullable=False),
-    Column("site", Text, nullable=False),
-    Column("door", Text, nullable=False),
-    Column("caller", Text, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("guidelines", Text, nullable=False),  # " abuse threat ": a space around each
-    Column("decided_by", Text, nullable=False),
-    Column("score", Float, nullable=False),
-    Column("policy", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("text_hash", Text, nullable=False),
-    Column("text", LargeBinary),
-    Column("decision", Text, nullable=False),
-    Index("decisions_by_time", "time"),
-    Index("decisions_by_id", "id"),
+from moderation.service.search import EVERYTHING, Search, matching
+from moderation.service.tables import (
+    DECISIONS,
+    DELETIONS,
+    FEEDBACK,
+    HOUR_MS,
+    SETTINGS,
+    clean,
+    iso,
+    make_tables,
+    now_ms,
+    sqlite_pragmas,
 )
-FEEDBACK = Table(
-    "feedback",
-    _META,
-    Column("seq", _NUMBER, primary_key=True, autoincrement=True),
-    Column("time", BigInteger, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("site", Text, nullable=False),
-    Column("decision_seq", BigInteger),  # None for a comment that was never decided here
-    Column("door", Text, nullable=False),
-    Column("caller", Text, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("guidelines", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("text", LargeBinary),
-    Index("feedback_by_id", "id"),
-    Index("feedback_by_time", "time"),
-)
-DELETIONS = Table(
-    "deletions",
-    _META,
-    Column("seq", _NUMBER, primary_key=True, autoincrement=True),
-    Column("time", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),  # erasure, retention
-    Column("id", Text, nullable=False),
-    Column("site", Text, nullable=False),
-    Column("caller", Text, nullable=False),
-    Column("rows", Integer, nullable=False),
-)
-# An update may blank a row and nothing else.
-_ALTERS = {
-    "decisions": "NEW.text IS NOT NULL OR NEW.text_hash <> '' OR "
-    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("seq", "time", "id", "site", "door", "caller", "verdict"))
-    + " OR NEW.guidelines <> OLD.guidelines OR NEW.policy <> OLD.policy OR NEW.model <> OLD.model",
-    "feedback": "NEW.text IS NOT NULL OR NEW.note <> '' OR "
-    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("seq", "time", "id", "site", "door", "caller", "verdict")),
-}
-_APPEND_ONLY = {
-    "sqlite": """
-CREATE TRIGGER IF NOT EXISTS {table}_append_only BEFORE UPDATE ON {table} WHEN {alters}
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
-""",
-    "postgresql": """
-CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger AS $$
-BEGIN
-  IF {alters} THEN RAISE EXCEPTION 'the audit log is append-only'; END IF;
-  RETURN NEW;
-END $$ LANGUAGE plpgsql;
-CREATE OR REPLACE TRIGGER {table}_append_only BEFORE UPDATE ON {table}
-FOR EACH ROW EXECUTE FUNCTION {table}_append_only()
-""",
-}
-HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,49 +57,9 @@ class Recorded:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
-    """Which rows are sought; None for all.
-
-    Parameters
-    ----------
-    since, until
-        Milliseconds since 1970; half-open.
-    before
-        Rows with a smaller number only: the next page.
-    stage
-        What decided: ``rule``, ``linear`` or ``encoder``.
-    words
-        Within the id or the text, where that is kept; the case of ASCII letters does not count.
-    """
-
-    id: str | None = None
-    site: str | None = None
-    verdict: str | None = None
-    guideline: str | None = None
-    door: str | None = None
-    since: int | None = None
-    until: int | None = None
-    before: int | None = None
-    overruled: bool | None = None
-    stage: str | None = None
-    words: str | None = None
-
-
 def decision_json(decision: Decision) -> bytes:
     """Give the decision as stored and sent: compact JSON, keys in the order of the contract."""
     return orjson.dumps(decision.to_dict())
-
-
-def now_ms() -> int:
-    """Tell the time in milliseconds since 1970, UTC."""
-    return time.time_ns() // 1_000_000
-
-
-def iso(milliseconds: int) -> str:
-    """Give a time as RFC 3339, UTC."""
-    stamp = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return stamp.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class AuditLog:
@@ -211,7 +92,7 @@ class AuditLog:
             self.engine: Engine = create_engine(target, pool_pre_ping=target.get_backend_name() != "sqlite")
             self.where = target.render_as_string(hide_password=True)
             if target.get_backend_name() == "sqlite":
-                event.listen(self.engine, "connect", _pragmas("FULL" if sync == "power" else "NORMAL"))
+                event.listen(self.engine, "connect", sqlite_pragmas("FULL" if sync == "power" else "NORMAL"))
             self._secret = self._open()
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise RecordError("audit log", 0, f"not a data base URL that can be opened: {_line(error)}") from error
@@ -220,14 +101,7 @@ class AuditLog:
 
     def _open(self) -> bytes:
         with self.engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Several workers may come at once; the lock ends with the transaction.
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4829107)")
-            _META.create_all(connection)
-            for table, alters in _ALTERS.items():
-                trigger = _APPEND_ONLY.get(connection.dialect.name, "")
-                if trigger:
-                    connection.exec_driver_sql(trigger.format(table=table, alters=alters))
+            make_tables(connection)
             row = connection.execute(select(SETTINGS.c.value).where(SETTINGS.c.name == "text_hash_key")).first()
             if row is None:
                 connection.execute(insert(SETTINGS).values(name="text_hash_key", value=secrets.token_hex(32)))
@@ -318,13 +192,13 @@ class AuditLog:
 
     # ------------------------------------------------------------------ reading
 
-    def search(self, search: Search = Search(), limit: int = 50) -> list[dict[str, Any]]:
+    def search(self, search: Search = EVERYTHING, limit: int = 50) -> list[dict[str, Any]]:
         """Give the newest rows that match, with their feedback."""
         with self.engine.connect() as connection:
-            rows = connection.execute(_matching(search, self.engine.dialect.name).limit(limit)).mappings().all()
+            rows = connection.execute(matching(search, self.engine.dialect.name).limit(limit)).mappings().all()
             return self._entries(connection, rows)
 
-    def every(self, search: Search = Search()) -> Iterator[dict[str, Any]]:
+    def every(self, search: Search = EVERYTHING) -> Iterator[dict[str, Any]]:
         """Give all rows that match, newest first, a thousand at a time."""
         before = search.before
         while True:
@@ -485,49 +359,6 @@ class AuditLog:
         connection.execute(insert(DELETIONS).values(values))
 
 
-def _matching(search: Search, dialect: str) -> Select[Any]:
-    query = select(DECISIONS).order_by(DECISIONS.c.seq.desc())
-    for column, value in (
-        (DECISIONS.c.id, clean(search.id) if search.id is not None else None),
-        (DECISIONS.c.site, search.site),
-        (DECISIONS.c.verdict, search.verdict),
-        (DECISIONS.c.door, search.door),
-        (DECISIONS.c.decided_by, search.stage),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if search.guideline is not None:
-        query = query.where(DECISIONS.c.guidelines.contains(f" {search.guideline} ", autoescape=True))
-    if search.words is not None:
-        query = query.where(_holding(clean(search.words), dialect))
-    if search.since is not None:
-        query = query.where(DECISIONS.c.time >= search.since)
-    if search.until is not None:
-        query = query.where(DECISIONS.c.time < search.until)
-    if search.before is not None:
-        query = query.where(DECISIONS.c.seq < search.before)
-    if search.overruled is not None:
-        said = select(FEEDBACK.c.decision_seq).where(
-            FEEDBACK.c.decision_seq == DECISIONS.c.seq, FEEDBACK.c.verdict != DECISIONS.c.verdict
-        )
-        query = query.where(said.exists() if search.overruled else ~said.exists())
-    return query
-
-
-def _holding(words: str, dialect: str) -> ColumnElement[bool]:
-    text: Any = cast(DECISIONS.c.text, Text)
-    sought: Any = words
-    place = func.instr
-    if dialect == "postgresql":
-        # A text may hold a NUL, which its type `text` does not take: the escapes are compared.
-        text, sought = func.encode(DECISIONS.c.text, "escape"), func.encode(words.encode(), "escape")
-        place = func.strpos
-    return or_(
-        place(func.lower(DECISIONS.c.id), func.lower(words)) > 0,
-        place(func.lower(text), func.lower(sought)) > 0,
-    )
-
-
 def _feedback(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
     return {
         "time": iso(row["time"]),
@@ -547,19 +378,6 @@ def _text(raw: bytes | None) -> str | None:
 
 def _spaced(names: Sequence[str]) -> str:
     return f" {' '.join(names)} " if names else ""
-
-
-def clean(text: str) -> str:
-    """Give a text that every data base takes: PostgreSQL has no NUL, UTF-8 no lone surrogates."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-
-
-def _pragmas(synchronous: str) -> Any:
-    def set_on(connection: Any, record: Any) -> None:
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=10000"):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    return set_on
 
 
 def _line(error: BaseException) -> str:

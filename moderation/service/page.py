@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from moderation.comment import Comment
 from moderation.normalise import Folded, View, fold
 from moderation.service.keys import raw_key_of
-from moderation.service.native import ERRORS, DecisionOut
+from moderation.service.messages import ERRORS, DecisionOut
 
 HEADERS = {
     "Content-Security-Policy": "; ".join(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.service.errors import Unauthorised
 from moderation.service.keys import Caller, KeyStore
-from moderation.service.native import ERRORS
+from moderation.service.messages import ERRORS
 
 COOKIE = "moderation_session"
 TOKEN_HEADER = "X-CSRF-Token"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-READY_SECONDS = 120
+READY_SECONDS = 600
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 
 
