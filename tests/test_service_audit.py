@@ -117,6 +117,7 @@ def test_what_a_data_base_cannot_hold_is_held(log: AuditLog, moderator: Moderato
     log.record([log.row(Recorded(decision, decision_json(decision), b"nul \0 clown"), "default", "native", "k\ud800")])
     entry = log.latest("a\0b")
     assert entry
+    assert [found["seq"] for found in log.search(Search(words="Clown"))] == [entry["seq"]]
     assert (entry["text"], entry["decision"]["id"]) == ("nul \0 clown", "a\0b")
     log.add_feedback("a\0b", Verdict.APPROVE, site="default", door="native", caller="x", note="n\0", text="\ud800 \0")
     assert log.latest("a\0b")["feedback"][0]["note"] == "n\N{REPLACEMENT CHARACTER}"  # type: ignore[index]
@@ -140,6 +141,11 @@ def test_what_a_data_base_cannot_hold_is_held(log: AuditLog, moderator: Moderato
         (Search(until=0), []),
         (Search(overruled=True), ["b"]),
         (Search(overruled=False), ["e", "d", "c", "a"]),
+        (Search(stage="rule"), ["b"]),
+        (Search(words="CLOWN"), ["c"]),
+        (Search(words="will kill", stage="linear"), []),
+        (Search(words="%"), []),
+        (Search(words="\\"), []),
     ],
 )
 def test_search(log: AuditLog, moderator: Moderator, search: Search, found: list[str]) -> None:
