@@ -15,7 +15,7 @@ MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
     ("errors", "vocabulary"),
-    ("attacks", "comment", "finding", "paths", "normalise"),
+    ("attacks", "comment", "finding", "parallel", "paths", "runs", "normalise"),
     ("policy",),
     ("rules", "classifier", "datasets"),
     ("decision", "linear"),
@@ -29,7 +29,7 @@ ORDER = (
 ROW = {name: row for row, names in enumerate(ORDER) for name in names}
 DOORS = {"__init__", "__main__"}
 TRAINING = ("sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "torch", "transformers", "onnx")
-HEAVY = (*TRAINING, "onnxruntime", "tokenizers")
+HEAVY = (*TRAINING, "onnxruntime", "tokenizers", "joblib", "distributed", "charset_normalizer")
 
 
 def tree_of(name: str) -> ast.Module:
