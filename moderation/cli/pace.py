@@ -57,22 +57,27 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, int, float]] = deque()
+        self._seen: deque[tuple[float, int]] = deque()
+        self._share = 0.0
+        self._expected = 0.0
 
     def told(self, summary: "Summary", share: float) -> str:
         """Put what is done into words; the first call counts as the beginning."""
         now = self._clock()
-        self._seen.append((now, summary.rows, share))
+        self._seen.append((now, summary.rows))
         while len(self._seen) > 2 and now - self._seen[0][0] > RATE_SECONDS:
             self._seen.popleft()
-        begun, rows, before = self._seen[0]
+        begun, rows = self._seen[0]
+        if share > self._share:
+            self._share, self._expected = share, summary.rows / share
         parts = [f"{summary.rows:,} rows"]
         if share:
             parts[0] += f" ({share:.0%})"
         if now > begun and summary.rows > rows:
-            parts.append(f"{(summary.rows - rows) / (now - begun):,.0f} rows/s")
-            if before < share < 1:
-                parts.append(f"{_duration((1 - share) * (now - begun) / (share - before))} left")
+            rate = (summary.rows - rows) / (now - begun)
+            parts.append(f"{rate:,.0f} rows/s")
+            if self._expected > summary.rows:
+                parts.append(f"{_duration((self._expected - summary.rows) / rate)} left")
         verdicts = f"{summary.approved:,} approved, {summary.rejected:,} rejected"
         if summary.unreadable:
             verdicts += f", {summary.unreadable:,} unreadable"
