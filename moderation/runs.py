@@ -104,12 +104,12 @@ class Run:
                         "add --resume to go on, or --restart to begin anew"
                     )
                 if resume:
-                    _compare(folder, begun, {"format": FORMAT, **identity})
+                    _compare(folder, begun, {"version": FORMAT, **identity})
                     run._check_files()
                     return run
             run._clear()
             run.parts.mkdir()
-            write_whole(manifest, json.dumps({"format": FORMAT, **identity}, indent=1, ensure_ascii=False).encode())
+            write_whole(manifest, json.dumps({"version": FORMAT, **identity}, indent=1, ensure_ascii=False).encode())
             _sync_folder(folder)
             return run
         except BaseException:

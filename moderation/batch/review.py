@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
@@ -180,21 +180,13 @@ class _Job:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that decides what the output will be."""
-        described = [
-            {
-                "name": Path(source.path).name,
-                "size": source.size,
-                "form": source.form,
-                "encoding": source.encoding,
-                "dialect": source.dialect.options() if source.dialect else None,
-                "columns": [source.columns.text, source.columns.id, source.columns.article, source.columns.parent],
-                "digest": source.digest,
-            }
-            for source in self.input.sources
-        ]
+        sources = self.input.sources
+        forms = [[source.form, source.encoding, source.dialect and source.dialect.options()] for source in sources]
         return {
             **self.moderator_identity,
-            "input": described,
+            "input": [[Path(source.path).name, source.size, source.digest] for source in sources],
+            "format": forms,
+            "columns": [astuple(source.columns) for source in sources],
             "output": [self.output.ending, self.in_parts, *self.output.layout.columns],
             "part_bytes": self.part_bytes,
         }

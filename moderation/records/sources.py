@@ -12,7 +12,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from moderation.errors import RecordError
 from moderation.records import tables
@@ -318,7 +318,8 @@ class _Stream:
         self._path = path
         self.compression = next((name for mark, name in MAGIC.items() if magic.startswith(mark)), "")
         self.parquet = magic == b"PAR1"
-        self._file = decompressed(self._raw, self.compression)
+        self._damage: DamagedError | None = None
+        self._file: Any = decompressed(self._raw, self.compression)
         self._errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
         if self.compression == "zst":
             self._errors += (zstandard().ZstdError,)
@@ -371,13 +372,17 @@ class _Stream:
             yield block
 
     def _read(self, *, eager: bool) -> bytes:
+        if self._damage is not None:
+            raise self._damage
         try:
-            if eager and hasattr(self._file, "read1"):
+            # Of a damaged file everything before the damage is wanted, so one step at a time.
+            if eager or self.compression:
                 return bytes(self._file.read1(BLOCK_BYTES))
-            return self._file.read(BLOCK_BYTES)
+            return bytes(self._file.read(BLOCK_BYTES))
         except self._errors as error:
             if self.compression:
-                raise DamagedError(f"the file is damaged or cut off here ({error}); mend it") from error
+                self._damage = DamagedError(f"the file is damaged or cut off here ({error}); mend it")
+                raise self._damage from error
             if isinstance(error, OSError):
                 raise _unreadable(self._path, error) from error
             raise
