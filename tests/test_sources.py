@@ -38,9 +38,7 @@ def table(texts: tuple[str, ...] = TEXTS, delimiter: str = ",") -> str:
 # --------------------------------------------------------------------------- encodings and dialects
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-with-mark", "utf-32", "windows-1252"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-with-mark", "utf-32", "windows-1252"])
 def test_encodings_are_told(tmp_path: Path, encoding: str) -> None:
     file = tmp_path / "in.csv"
     if encoding == "utf-16-le-with-mark":
@@ -120,7 +118,7 @@ CONTENT = st.lists(
 
 
 @given(CONTENT, st.integers(1, 40), st.sampled_from([Dialect(), Dialect(backslash=True)]), st.integers(1, 9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_parts_hold_the_rows_that_the_whole_holds(content: str, size: int, dialect: Dialect, block: int) -> None:
     from moderation.records.text import csv_rows
 
@@ -129,9 +127,13 @@ def test_parts_hold_the_rows_that_the_whole_holds(content: str, size: int, diale
     pieces = list(Cutter(dialect).pieces(iter(blocks), 0, size))
     assert b"".join(piece.data for piece in pieces) == data
     assert [piece.end for piece in pieces[:-1]] == [piece.start for piece in pieces[1:]]
-    header = ("a", "b")
-    together = list(csv_rows(data, dialect, "utf-8", header))
-    assert [row for piece in pieces for row in csv_rows(piece.data, dialect, "utf-8", header)] == together
+
+    def rows(part: bytes) -> list[object]:
+        found = csv_rows(part, dialect, "utf-8", ("a", "b"))
+        # An open quote may be told as such, or by what follows it in the next part.
+        return [row.partition(" (")[0] if isinstance(row, str) else row for row in found]
+
+    assert [row for piece in pieces for row in rows(piece.data)] == rows(data)
 
 
 def test_what_the_pattern_steps_over_is_what_python_reads() -> None:

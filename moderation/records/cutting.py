@@ -162,7 +162,8 @@ class Cutter:
         while feed.fill(1 if eager else size):
             end = self.end(feed.data, 0, min(size, len(feed.data)), feed.final)
             while end is None and not feed.ended and len(feed.data) <= MAX_ROW_BYTES:
-                feed.fill(len(feed.data) + 1)
+                more = 1 if eager else min(len(feed.data), MAX_ROW_BYTES)
+                feed.fill(len(feed.data) + more)
                 end = self.end(feed.data, 0, min(size, len(feed.data)), feed.final)
             if end is not None and end <= MAX_ROW_BYTES:
                 piece = Piece(place, place + end, feed.data[:end])

@@ -33,7 +33,11 @@ class TableRow(Mapping[str, Any]):
         place = self.batch.schema.get_field_index(name)
         if place < 0:
             raise KeyError(name)
-        return self.batch.column(place)[self.index].as_py()
+        value = self.batch.column(place)[self.index]
+        try:
+            return value.as_py()
+        except ValueError:  # Python's times end at microseconds.
+            return value.cast("string").as_py()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.batch.schema.names)

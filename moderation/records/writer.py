@@ -1,5 +1,6 @@
 """Rows with their decisions as CSV and JSON Lines."""
 
+import base64
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +116,7 @@ class Writer:
                 # Numbers, escapes and spaces stay as they were written.
                 own = record.raw[:-1].rstrip()
             else:
-                own = json.dumps(dict(record.values), ensure_ascii=False, default=str)[:-1]
+                own = json.dumps(dict(record.values), ensure_ascii=False, default=_plain)[:-1]
             self._stream.write(f"{own}{', ' if len(record.values) else ''}{named[1:]}\n")
             return None
         if problem := layout.unknown(record):
@@ -135,7 +136,12 @@ class Writer:
         writer.writerow(cells)
 
 
+def _plain(value: Any) -> str:
+    """Give what JSON has no form for, such as times and bytes of a Parquet file, as a text."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=_plain)
