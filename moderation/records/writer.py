@@ -5,6 +5,7 @@ import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import IO, Any
 
 from moderation.decision import Decision
@@ -111,12 +112,12 @@ class Writer:
             return problem
         given = decision.to_dict()
         if self._form == "jsonl":
-            named = json.dumps({name: given[key] for key, name in layout.names.items()}, ensure_ascii=False)
+            named = _JSON({name: given[key] for key, name in layout.names.items()})
             if record.raw:
                 # Numbers, escapes and spaces stay as they were written.
                 own = record.raw[:-1].rstrip()
             else:
-                own = json.dumps(dict(record.values), ensure_ascii=False, default=_plain)[:-1]
+                own = _JSON(dict(record.values))[:-1]
             self._stream.write(f"{own}{', ' if len(record.values) else ''}{named[1:]}\n")
             return None
         if problem := layout.unknown(record):
@@ -141,7 +142,15 @@ def _plain(value: Any) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
+_JSON = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=_plain)
+    if value is None:
+        return ""
+    # As JSON has them, without its detour.
+    if type(value) is float and isfinite(value):
+        return repr(value)
+    return _JSON(value) if value != [] else "[]"

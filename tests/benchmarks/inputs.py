@@ -45,7 +45,7 @@ def _texts(data: Path | None) -> Iterator[str]:
         from moderation.paths import DATA
 
         with (DATA / "examples" / "comments.csv").open(encoding="utf-8", newline="") as file:
-            yield from (row["text"] for row in csv.DictReader(file))
+            yield from (row["comment"] for row in csv.DictReader(file))
         return
     from moderation import datasets
 
