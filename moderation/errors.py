@@ -5,7 +5,10 @@
     ModerationError
     ├── PolicyError   the policy file says something that cannot be used
     ├── ModelError    the model's files are missing, altered or of another format
-    └── RecordError   a row of the input cannot be read as a comment
+    ├── RecordError   a row of the input cannot be read as a comment
+    └── RunError      a review cannot be gone on with, or not in this way
+
+Those of a worker process reach the one that started it as they are.
 
 Every message is one line that names the place and the remedy.
 """
@@ -29,10 +32,18 @@ class PolicyError(ModerationError):
     def __init__(self, where: str, problem: str) -> None:
         super().__init__(f"{where}: {problem}")
         self.where = where
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (self.where, self.problem)
 
 
 class ModelError(ModerationError):
     """A model cannot be loaded, or does not fit the code."""
+
+
+class RunError(ModerationError):
+    """A review in parts cannot begin or go on; what it has done is kept."""
 
 
 class RecordError(ModerationError):
@@ -53,3 +64,6 @@ class RecordError(ModerationError):
         self.source = source
         self.row = row
         self.problem = problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
+        return type(self), (self.source, self.row, self.problem)

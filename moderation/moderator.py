@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +51,13 @@ class Moderator:
         self.policy = policy
         self.classifier = classifier
         self.encoder = encoder if policy.encoder else None
+        self.origin: tuple[str | None, str | None, str] | None = None
+
+    def __reduce__(self) -> Any:
+        """Travel to another process as the names of the files, which are loaded there once."""
+        if self.origin is None:
+            raise TypeError("only a moderator that was loaded from files can be sent to another process")
+        return _loaded_once, self.origin
 
     @classmethod
     def default(cls) -> "Moderator":
@@ -92,8 +101,15 @@ class Moderator:
         if classifier == "encoder":
             if stages.encoder is None:
                 raise ModelError(f"{folder}: has no encoder; train one, or choose the classifier `linear`")
-            return cls(loaded, stages.encoder)
-        return cls(loaded, stages.linear, stages.encoder if classifier == "cascade" else None)
+            moderator = cls(loaded, stages.encoder)
+        else:
+            moderator = cls(loaded, stages.linear, stages.encoder if classifier == "cascade" else None)
+        moderator.origin = (
+            None if policy is None else str(Path(policy).resolve()),
+            None if model is None else str(folder),
+            classifier,
+        )
+        return moderator
 
     def review(self, comment: Comment | str) -> Decision:
         """Decide on one comment; the same as in a batch."""
@@ -144,6 +160,11 @@ class Moderator:
             for start, end in classifier.evidence(folded, strongest)
         )
         return replace(decision, findings=tuple(sorted((*findings, *carried), key=lambda f: (f.start, f.end, f.rule))))
+
+
+@lru_cache(maxsize=2)
+def _loaded_once(policy: str | None, model: str | None, classifier: str) -> Moderator:
+    return Moderator.load(policy, model, classifier)
 
 
 def _comment(comment: Comment | str) -> Comment:

@@ -6,44 +6,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from toys import write_toys
 
 from moderation import Policy, load_policy
 from moderation.classifier import OUTPUTS
-from moderation.linear import features
-from moderation.model import save_linear
 from moderation.normalise import Folded
-from moderation.policy import GUIDELINES
 
 collect_ignore_glob = ["benchmarks/*"]
-
-POLICY = r"""
-[policy]
-name = "toy"
-version = "1"
-[thresholds]
-unflagged = 0.75
-referred = 0.5
-[[rule]]
-id = "threat.kill"
-guideline = "threat"
-effect = "reject"
-statement = "States an intent to kill."
-reason = "It threatens someone."
-known_problems = "None known."
-fires_on = ['\bi will kill (?:you|them)\b']
-violates = ["i will kill you", "I will k1ll them", "So I will kill you"]
-allowed = ["hello", "this queue will kill me"]
-[[rule]]
-id = "personal_attack.you"
-guideline = "personal_attack"
-effect = "refer"
-statement = "Speaks to the other commenter."
-reason = "It speaks about a person."
-known_problems = "Nearly all."
-fires_on = ['\byou\b']
-violates = ["you", "YOU", "thank you"]
-allowed = ["hello", "young"]
-""" + "".join(f'[[guideline]]\nid = "{name}"\ntitle = "T"\ntext = "No {name}."\n' for name in GUIDELINES)
 
 
 class Fake:
@@ -84,9 +53,7 @@ class Fake:
 @pytest.fixture(scope="session")
 def toy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy of all six guidelines with one rule that rejects and one that refers."""
-    file = tmp_path_factory.mktemp("policy") / "toy.toml"
-    file.write_text(POLICY, encoding="utf-8")
-    return file
+    return write_toys(tmp_path_factory.mktemp("policy"))[0]
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +64,4 @@ def toy_policy(toy_file: Path) -> Policy:
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model without an encoder that finds an attack in «clown»."""
-    folder = tmp_path_factory.mktemp("models") / "toy-1"
-    weights = np.zeros((1 << 14, len(OUTPUTS)), np.float32)
-    indices, _ = features("clown", 14)
-    weights[indices[0], [0, OUTPUTS.index("personal_attack")]] = 20
-    calibration = np.tile(np.array([1, 0], np.float32), (len(OUTPUTS), 1))
-    save_linear(folder, weights, np.full(len(OUTPUTS), -4, np.float32), calibration)
-    return folder
+    return write_toys(tmp_path_factory.mktemp("models"))[1]

@@ -15,7 +15,7 @@ MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
     ("errors", "markdown", "vocabulary"),
-    ("attacks", "comment", "finding", "literals", "paths", "view", "words"),
+    ("attacks", "comment", "finding", "literals", "parallel", "paths", "runs", "view", "words"),
     ("disguise",),
     ("skeleton",),
     ("normalise",),
@@ -33,7 +33,7 @@ ROW = {name: row for row, names in enumerate(ORDER) for name in names}
 DOORS = {"__init__", "__main__"}
 TRAINING = ("sklearn", "scipy", "pandas", "pyarrow", "matplotlib", "torch", "transformers", "onnx")
 SERVING = ("fastapi", "uvicorn", "sqlalchemy", "prometheus_client", "orjson")
-HEAVY = (*TRAINING, "onnxruntime", "tokenizers")
+HEAVY = (*TRAINING, "onnxruntime", "tokenizers", "joblib", "distributed", "charset_normalizer")
 
 
 def tree_of(name: str) -> ast.Module:

@@ -88,8 +88,10 @@ def test_the_target_is_not_there_while_rows_are_reviewed(tmp_path: Path, moderat
     source, target = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\n" + "fine\n" * (2 * CHUNK_ROWS))
     seen: list[tuple[int, bool]] = []
-    review_file(moderator, source, target, progress=lambda rows, rejected: seen.append((rows, target.exists())))
-    assert seen == [(CHUNK_ROWS, False), (2 * CHUNK_ROWS, False), (2 * CHUNK_ROWS, True)]
+    review_file(moderator, source, target, progress=lambda told, share: seen.append((told.rows, target.exists())))
+    assert dict.fromkeys(seen) == dict.fromkeys(
+        [(0, False), (CHUNK_ROWS, False), (2 * CHUNK_ROWS, False), (2 * CHUNK_ROWS, True)]
+    )
 
 
 def test_unreadable_rows_go_to_the_errors_file(tmp_path: Path, moderator: Moderator) -> None:

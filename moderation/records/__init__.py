@@ -1,0 +1,28 @@
+"""Comments from files and decisions to files, as streams: CSV, JSON Lines and Parquet, compressed or not."""
+
+from moderation.records import tables
+from moderation.records.formats import compression_of, file_format
+from moderation.records.rows import MAX_TEXT_CHARACTERS, Columns, Record, guessed
+from moderation.records.sources import Input, Part, Reading, Source, expand, read, read_all, rows_of
+from moderation.records.writer import DECISION_COLUMNS, Layout, Writer
+
+__all__ = [
+    "Columns",
+    "DECISION_COLUMNS",
+    "Input",
+    "Layout",
+    "MAX_TEXT_CHARACTERS",
+    "Part",
+    "Reading",
+    "Record",
+    "Source",
+    "Writer",
+    "compression_of",
+    "expand",
+    "file_format",
+    "guessed",
+    "read",
+    "read_all",
+    "rows_of",
+    "tables",
+]

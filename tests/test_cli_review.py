@@ -1,0 +1,179 @@
+"""``moderation review`` as its users call it: pipes, formats, what it refuses, what it tells."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from moderation.batch import Summary, review, reviewed
+from moderation.cli import app
+from moderation.cli.pace import Pace
+from moderation.records import Columns
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def options(toy_file: Path, toy_model: Path) -> list[str]:
+    return ["--policy", str(toy_file), "--model", str(toy_model), "--classifier", "linear"]
+
+
+@pytest.fixture
+def call(options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, given: bytes = b"") -> Result:
+        return CliRunner().invoke(app, ["review", *map(str, arguments), *options], input=given)
+
+    return run
+
+
+LINES = b'{"text":"hello","n":1.50}\n{"text":"a clown","n":2}\nnonsense\n'
+
+
+@pytest.mark.parametrize("arguments", [("-", "--format", "jsonl"), ("-", "-o", "-"), ("-", "-o", "-", "--jobs", "1")])
+def test_a_pipe_of_json_lines(call: Call, arguments: tuple[str, ...]) -> None:
+    result = call(*arguments, given=LINES)
+    assert result.exit_code == 4
+    first, second = result.stdout.splitlines()
+    assert first.startswith('{"text":"hello","n":1.50, "verdict": "approve"')  # as it was written
+    assert json.loads(second)["verdict"] == "reject"
+    assert "-: row 3: not JSON" in " ".join(result.stderr.split())
+
+
+def test_a_pipe_of_csv(call: Call) -> None:
+    result = call("-", "--format", "csv", "--quiet", given=b"id;text\n1;hello\n2;a clown\n")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [(row["id"], row["verdict"]) for row in rows] == [("1", "approve"), ("2", "reject")]
+
+
+def test_a_pipe_to_a_file(call: Call, tmp_path: Path) -> None:
+    assert call("-", "-o", "out.jsonl", given=LINES).exit_code == 4
+    assert [json.loads(line)["n"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == [1.5, 2]
+
+
+def test_strict_ends_with_status_4_and_names_file_and_row(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(LINES)
+    result = call("in.jsonl", "-o", "out.jsonl", "--strict")
+    assert result.exit_code == 4
+    assert "in.jsonl: row 3: not JSON" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out.jsonl").exists()
+    for to in (["--format", "csv"], []):
+        result = call("in.jsonl", "--strict", *to)
+        assert result.exit_code == 4
+        assert "in.jsonl: row 3: not JSON" in " ".join(result.stderr.split())
+
+
+def test_a_folder_of_files_into_one_table(call: Call, tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all/a.csv").write_text("id,text\n1,hello\n")
+    (tmp_path / "all/b.jsonl").write_text('{"id": 2, "text": "a clown", "extra": [1]}\nnonsense\n')
+    result = call("all", "-o", "out.csv")
+    assert result.exit_code == 4
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
+    assert [(row["id"], row["extra"], row["verdict"]) for row in rows] == [("1", "", "approve"), ("2", "[1]", "reject")]
+    (error,) = (tmp_path / "out.csv.errors.jsonl").read_text().splitlines()
+    assert (json.loads(error)["file"], json.loads(error)["row"]) == ("all/b.jsonl", 2)
+    assert call("all/*.csv", "out.csv", "-o", "out.parquet").exit_code == 0
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column("moderation_verdict").to_pylist() == ["approve", "approve", "reject"]
+
+
+def test_parquet_keeps_its_columns_and_types(call: Call, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    given = pa.table(
+        {
+            "text": ["hello", None, "a clown"],
+            "n": pa.array([1, 2, 3], pa.int16()),
+            "when": pa.array([1, 2, 3], pa.timestamp("ns", "UTC")),
+            "kind": pa.array(["x", "y", "x"]).dictionary_encode(),
+            "deep": [[{"a": 1}], [], None],
+        }
+    )
+    pq.write_table(given, tmp_path / "in.parquet")
+    assert call("in.parquet", "-o", "out.parquet").exit_code == 4
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.select(given.column_names) == given.take([0, 2])
+    assert found.column("verdict").to_pylist() == ["approve", "reject"]
+    assert found.column("findings").to_pylist()[1][0]["excerpt"] == "clown"
+    for name in ("out.jsonl", "out.csv"):
+        assert call("in.parquet", "-o", name).exit_code == 4
+    back = [decision for _, decision in reviewed(tmp_path / "out.parquet")]
+    assert back == [decision for _, decision in reviewed(tmp_path / "out.jsonl")]
+    assert back == [decision for _, decision in reviewed(tmp_path / "out.csv", Columns("text"))]
+
+
+def test_an_output_in_parts(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "LINEAR_BYTES", 200)
+    (tmp_path / "in.csv").write_text("text\n" + "hello\na clown\n" * 50)
+    assert call("in.csv", "-o", "out/", "--format", "csv").exit_code == 0
+    parts = sorted((tmp_path / "out").iterdir())
+    assert parts[0].name == "part-000000.csv"
+    rows = [row for part in parts for row in csv.DictReader(io.StringIO(part.read_text()))]
+    assert [row["verdict"] for row in rows] == ["approve", "reject"] * 50
+    assert not (tmp_path / "out.run").exists()
+    again = call("in.csv", "-o", "out/", "--format", "csv")
+    assert (again.exit_code, isinstance(again.exception, Exception)) != (0, False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("in.csv", "-o", "out.csv", "--backend", "dask"),
+        ("in.csv", "-o", "out.csv", "--scheduler", "tcp://127.0.0.1:1"),
+        ("in.csv", "--resume"),
+        ("in.csv", "-o", "-", "--restart"),
+        ("in.csv", "-o", "out.csv", "--resume", "--restart"),
+        ("in.csv", "--format", "parquet"),
+        ("in.csv", "-o", "out.csv", "--format", "jsonl"),
+        ("in.csv", "--delimiter", ";;"),
+        ("in.csv", "-o", "out.csv", "--jobs", "0"),
+    ],
+    ids=" ".join,
+)
+def test_options_that_do_not_go_together(call: Call, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    result = call(*arguments)
+    assert result.exit_code == 2
+    assert "--help" in result.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_pipe_that_is_not_ended_gives_its_rows_at_once(options: list[str]) -> None:
+    command = [sys.executable, "-m", "moderation", "review", "-", "--format", "jsonl", "--quiet", *options]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text, verdict in (("hello", "approve"), ("a clown", "reject")):
+            process.stdin.write(json.dumps({"text": text}).encode() + b"\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["verdict"] == verdict
+        process.stdin.close()
+        assert process.wait(120) == 0
+
+
+def test_what_is_told_while_it_goes_on() -> None:
+    times = iter([0.0, 10.0, 20.0, 80.0])
+    pace = Pace(lambda: next(times))
+
+    def told(share: float, **counts: Any) -> str:
+        return pace.told(Summary(**counts), share)
+
+    assert told(0.0) == "0 rows: 0 approved, 0 rejected"
+    assert told(0.0, approved=900, rejected=100) == "1,000 rows, 100 rows/s: 900 approved, 100 rejected"
+    assert told(0.2, approved=1800, rejected=199, unreadable=1) == (
+        "2,000 rows (20%), 100 rows/s, 1.3 min left: 1,800 approved, 199 rejected, 1 unreadable"
+    )
+    # The last seconds count: it became slower.
+    assert told(0.25, approved=2500) == "2,500 rows (25%), 8 rows/s, 15.0 min left: 2,500 approved, 0 rejected"

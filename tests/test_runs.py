@@ -1,0 +1,261 @@
+"""Reviews that are cut off and go on."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moderation import Moderator, RecordError
+from moderation.batch import Summary, review, review_file
+from moderation.errors import RunError
+from moderation.records import Columns
+from moderation.runs import Run, write_whole
+
+PART_BYTES = 256
+TEXTS = ["hello", '"two\nlines, ""quoted"""', "a clown", "I will kill you", "too, many, cells", "naïve"]
+
+
+class CutOffError(Exception):
+    """Stands for whatever ends a process."""
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "LINEAR_BYTES", PART_BYTES)
+
+
+@pytest.fixture(scope="module")
+def moderator(toy_file: Path, toy_model: Path) -> Moderator:
+    return Moderator.load(toy_file, toy_model, "linear")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    file = tmp_path / "in.csv"
+    rows = "".join(f"{n},{TEXTS[n % len(TEXTS)]}\n" for n in range(120))
+    file.write_text(f"id,text\n{rows}", encoding="utf-8")
+    return file
+
+
+def cut_off_after(rows: int) -> Callable[[Summary, float], None]:
+    def told(summary: Summary, share: float) -> None:
+        if summary.rows >= rows:
+            raise CutOffError
+
+    return told
+
+
+def begun(moderator: Moderator, source: Path, target: Path, rows: int = 40, **options: Any) -> Path:
+    """Cut a review off; give its run directory."""
+    with pytest.raises(CutOffError):
+        review_file(moderator, source, target, progress=cut_off_after(rows), **options)
+    return Path(f"{target}.run")
+
+
+def outputs(target: Path) -> list[bytes]:
+    return [Path(f"{target}{ending}").read_bytes() for ending in ("", ".errors.jsonl")]
+
+
+def notes(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "parts.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("ending", "rows"),
+    [(".csv", 1), (".tsv", 40), (".jsonl", 119), (".csv.gz", 40), (".jsonl.zst", 40), (".parquet", 40)],
+)
+def test_a_resumed_review_gives_the_same_bytes(
+    tmp_path: Path, moderator: Moderator, source: Path, ending: str, rows: int
+) -> None:
+    whole, target = tmp_path / f"whole{ending}", tmp_path / f"out{ending}"
+    expected = review_file(moderator, source, whole)
+    run = begun(moderator, source, target, rows)
+    assert not target.exists()
+    done = len(notes(run))
+    assert done
+    seen: list[int] = []
+    summary = review_file(moderator, source, target, resume=True, progress=lambda told, share: seen.append(told.rows))
+    assert seen[0] >= rows  # Nothing was done twice.
+    assert summary == expected
+    assert outputs(target) == outputs(whole)
+    assert not run.exists()
+
+
+def test_a_review_may_be_cut_off_again_and_again(tmp_path: Path, moderator: Moderator, source: Path) -> None:
+    whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
+    review_file(moderator, source, whole)
+    run = begun(moderator, source, target, 20)
+    for rows in (40, 60, 110):
+        before = len(notes(run))
+        begun(moderator, source, target, rows, resume=True)
+        assert len(notes(run)) > before
+    review_file(moderator, source, target, resume=True)
+    assert outputs(target) == outputs(whole)
+
+
+def test_resume_begins_where_nothing_was_begun(tmp_path: Path, moderator: Moderator, source: Path) -> None:
+    target = tmp_path / "out.csv"
+    assert review_file(moderator, source, target, resume=True).rows == 120
+    assert target.exists()
+
+
+def test_without_resume_nothing_that_is_done_is_thrown_away(tmp_path: Path, moderator: Moderator, source: Path) -> None:
+    target = tmp_path / "out.csv"
+    run = begun(moderator, source, target)
+    with pytest.raises(RunError, match=r"cut off after \d+ rows; add --resume to go on, or --restart"):
+        review_file(moderator, source, target)
+    assert notes(run)
+    assert review_file(moderator, source, target, restart=True).rows == 120
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("policy", "another policy"),
+        ("model", "another model"),
+        ("size", "another input"),
+        ("letter", "in.csv: was changed"),
+        ("columns", "another columns"),
+    ],
+)
+def test_another_policy_model_input_or_output_is_refused(
+    tmp_path: Path, toy_file: Path, toy_model: Path, moderator: Moderator, source: Path, change: str, named: str
+) -> None:
+    target = tmp_path / "out.csv"
+    run = begun(moderator, source, target)
+    before = notes(run)
+    policy, model = toy_file, toy_model
+    if change == "policy":
+        policy = tmp_path / "other.toml"
+        policy.write_text(toy_file.read_text().replace("unflagged = 0.75", "unflagged = 0.8"))
+    elif change == "model":
+        model = tmp_path / "toy-1"
+        model.mkdir()
+        for file in toy_model.iterdir():
+            (model / file.name).write_bytes(file.read_bytes())
+        manifest = model / "manifest.json"
+        manifest.write_text(manifest.read_text() + "\n")
+    elif change == "size":
+        source.write_text(source.read_text() + "121,more\n")
+    elif change == "letter":
+        source.write_text(source.read_text().replace("hello", "hallo", 1))
+    columns = Columns(text="id") if change == "columns" else None
+    with pytest.raises(RunError, match=named) as caught:
+        review_file(Moderator.load(policy, model, "linear"), source, target, columns, resume=True)
+    assert "\n" not in str(caught.value)
+    assert "--restart" in str(caught.value)
+    assert notes(run) == before
+
+
+@pytest.mark.parametrize("damage", ["torn note", "part gone", "part altered", "half a part beside"])
+def test_what_a_power_cut_leaves_is_noticed(tmp_path: Path, moderator: Moderator, source: Path, damage: str) -> None:
+    whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
+    review_file(moderator, source, whole)
+    run = begun(moderator, source, target)
+    first = run / "parts" / "part-000001.csv"
+    if damage == "torn note":
+        with (run / "parts.jsonl").open("a") as file:
+            file.write('{"source": 0, "start": 12')
+    elif damage == "part gone":
+        first.unlink()
+    elif damage == "part altered":
+        first.write_bytes(first.read_bytes()[:-10] + b"\0" * 10)
+    else:
+        (run / "parts" / ".part-000099.csv.0123").write_text("half")
+    review_file(moderator, source, target, resume=True)
+    assert outputs(target) == outputs(whole)
+
+
+def test_a_review_that_ended_while_it_cleaned_up_has_nothing_to_do(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.csv"
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "close", lambda self: self._lock.close())
+        review_file(moderator, source, target)
+    before = target.stat().st_mtime_ns
+    assert notes(Path(f"{target}.run"))[-1] == {"finished": True}
+    assert review_file(moderator, source, target, resume=True).rows == 120
+    assert target.stat().st_mtime_ns == before
+    assert not Path(f"{target}.run").exists()
+
+
+def test_two_reviews_into_one_output_at_once_are_refused(tmp_path: Path, moderator: Moderator, source: Path) -> None:
+    target = tmp_path / "out.csv"
+
+    def told(summary: Summary, share: float) -> None:
+        if not target.exists():
+            with pytest.raises(RunError, match="another process is at work there"):
+                review_file(moderator, source, target, restart=True)
+
+    assert review_file(moderator, source, target, progress=told).rows == 120
+
+
+def test_a_full_disk_ends_in_one_line_and_costs_nothing(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
+    review_file(moderator, source, whole)
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "part-000003.csv":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_whole(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("moderation.batch.parts.write_whole", full)
+        with pytest.raises(RecordError, match=r"out\.csv: cannot be written \(No space left on device\)"):
+            review_file(moderator, source, target)
+    assert len(notes(Path(f"{target}.run"))) == 3
+    review_file(moderator, source, target, resume=True)
+    assert outputs(target) == outputs(whole)
+
+
+def test_strict_stops_at_the_first_bad_row_and_keeps_what_was_done(
+    tmp_path: Path, moderator: Moderator, source: Path
+) -> None:
+    whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
+    review_file(moderator, source, whole)
+    text = source.read_text().splitlines(keepends=True)
+    source.write_text("".join(line for line in text if "too, many" not in line or line.startswith("100,")))
+    review_file(moderator, source, whole)
+    with pytest.raises(RecordError) as caught:
+        review_file(moderator, source, target, strict=True)
+    assert str(caught.value).startswith(f"{source}: row 85: has 4 cells for 2 columns")
+    assert notes(Path(f"{target}.run"))
+    assert not target.exists()
+    review_file(moderator, source, target, resume=True)
+    assert outputs(target) == outputs(whole)
+
+
+def test_several_processes_give_the_same_bytes_and_survive_a_kill(
+    tmp_path: Path, moderator: Moderator, source: Path, toy_file: Path, toy_model: Path
+) -> None:
+    whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
+    review_file(moderator, source, whole)
+    code = (
+        "import sys\nfrom moderation.batch import review\nfrom moderation.cli import main\n"
+        f"review.LINEAR_BYTES = {PART_BYTES}\nmain()"
+    )
+    options = ["--policy", str(toy_file), "--model", str(toy_model), "--classifier", "linear", "--quiet"]
+    command = [sys.executable, "-c", code, "review", str(source), "-o", str(target), "--jobs", "2", *options]
+    process = subprocess.Popen(command)
+    try:
+        journal, until = Path(f"{target}.run", "parts.jsonl"), time.monotonic() + 300
+        while not journal.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run([*command, "--resume"], timeout=300, capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
+    assert outputs(target) == outputs(whole)
