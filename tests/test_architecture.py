@@ -15,7 +15,7 @@ MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
     ("errors", "vocabulary"),
-    ("attacks", "comment", "finding", "paths", "normalise"),
+    ("attacks", "comment", "finding", "labels", "paths", "normalise"),
     ("policy",),
     ("rules", "classifier", "datasets"),
     ("decision", "linear"),
@@ -23,7 +23,8 @@ ORDER = (
     ("model", "finetuning"),
     ("moderator", "training"),
     ("evaluation", "batch"),
-    ("card", "charts"),
+    ("card", "charts", "report"),
+    ("comparison",),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(ORDER) for name in names}

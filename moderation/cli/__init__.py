@@ -4,7 +4,7 @@ import os
 import sys
 from typing import NoReturn
 
-from moderation.cli import check, report, review, rules, train  # noqa: F401 (each adds its command)
+from moderation.cli import check, compare, report, review, rules, train  # noqa: F401 (each adds its command)
 from moderation.cli.app import ERRORS, Exit, ReaderGoneError, Stages, app, shown
 from moderation.errors import ModelError, ModerationError, PolicyError
 

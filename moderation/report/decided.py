@@ -32,7 +32,9 @@ class Decided:
     label: bool | None
 
 
-def read_decided(path: Path, columns: Columns | None = None, label: str | None = None) -> Iterator[Decided | RecordError]:
+def read_decided(
+    path: Path, columns: Columns | None = None, label: str | None = None
+) -> Iterator[Decided | RecordError]:
     """Read a file that ``moderation review`` wrote, row by row.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log10
 
 from moderation.decision import Verdict
@@ -143,7 +144,7 @@ def curve(ranking: Ranking, base_rate: float, precision: float | None, recall: f
 
     points = [(x(r), y(p)) for r, p in ranking.curve()]
     line = [points[0]] if points else []
-    for before, here in zip(points, points[1:], strict=False):
+    for before, here in pairwise(points):
         # What is nearer than half a unit cannot be seen.
         if abs(here[0] - line[-1][0]) + abs(here[1] - line[-1][1]) >= 0.5:
             if line[-1] != before and abs(before[1] - here[1]) > 2:

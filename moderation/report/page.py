@@ -25,12 +25,16 @@ def render(template: str, **context: Any) -> str:
         When jinja2 is not installed; the message says what to do.
     """
     style, script = (_source(name) for name in ("page.css", "page.js"))
-    page: str = _environment().get_template(template).render(
-        context,
-        style=style,
-        script=script,
-        style_hash=_digest(style),
-        script_hash=_digest(script),
+    page: str = (
+        _environment()
+        .get_template(template)
+        .render(
+            context,
+            style=style,
+            script=script,
+            style_hash=_digest(style),
+            script_hash=_digest(script),
+        )
     )
     return page
 

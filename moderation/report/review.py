@@ -121,9 +121,7 @@ def _context(tally: Tally, source: Path, policy: Policy | None) -> dict[str, Any
     seen = dict.fromkeys(by for by, _ in tally.decided)
     by = [stage for stage in stages if stage in seen] + [stage for stage in seen if stage not in stages]
     order = [guideline.id for guideline in policy.guidelines] if policy else []
-    guidelines = sorted(
-        dict.fromkeys((*order, *tally.broken)), key=lambda name: (-tally.broken[name], name)
-    )
+    guidelines = sorted(dict.fromkeys((*order, *tally.broken)), key=lambda name: (-tally.broken[name], name))
     active = sorted(tally.rules.items(), key=lambda item: (-item[1].fired, item[0]))
     confusion = tally.confusion
     if "encoder" not in seen:
@@ -150,9 +148,7 @@ def _context(tally: Tally, source: Path, policy: Policy | None) -> dict[str, Any
             tally.ranking, confusion.to_reject / max(confusion.rows, 1), confusion.precision, confusion.recall
         ),
         "average_precision": tally.ranking.average_precision(),
-        "errors": {
-            kind: tally.errors(kind)[:SHOWN_ERRORS] for kind in ("wrong rejection", "wrong approval")
-        },
+        "errors": {kind: tally.errors(kind)[:SHOWN_ERRORS] for kind in ("wrong rejection", "wrong approval")},
         "examples": tally.examples(),
         "all_rules": sorted({f.rule for e in tally.examples() for d in e.decisions for f in d.findings}),
         "all_guidelines": sorted({name for e in tally.examples() for d in e.decisions for name in d.guidelines}),

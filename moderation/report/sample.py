@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from moderation.comment import Comment
@@ -123,7 +124,7 @@ def segments(text: str, findings: Sequence[Finding], begin: int = 0, end: int | 
     edges = {begin, end} | {min(max(edge, begin), end) for finding in inside for edge in (finding.start, finding.end)}
     places = sorted(edges)
     found = []
-    for start, stop in zip(places, places[1:], strict=False):
+    for start, stop in pairwise(places):
         holding = [finding for finding in inside if finding.start <= start and stop <= finding.end]
         effect = min((finding.effect for finding in holding), key=_STRENGTH.index, default=None)
         found.append(Segment(text[start:stop], effect, tuple(dict.fromkeys(finding.rule for finding in holding))))
