@@ -131,6 +131,12 @@ class Comparison:
         """Comments whose verdict differs."""
         return self.rejected + self.approved
 
+    def fail(self, error: RecordError) -> None:
+        """Count a row that cannot be read; the first causes are kept."""
+        self.unreadable += 1
+        if len(self.problems) < _CAUSE_SAMPLE:
+            self.problems.append(error)
+
     def add(self, record: Record, a: Decision, b: Decision, label: bool | None = None) -> None:
         """Count one comment and what both sides decided on it."""
         self.verdicts[a.verdict, b.verdict] += 1
@@ -290,31 +296,43 @@ def compare(
     RecordError
         When the rows have no such column (row 0).
     """
-    known: dict[int, Shared] = {}
-    first, second = (_sharing(side, known) for side in (a, b))
     found = Comparison((Side.of(a), Side.of(b)), sample)
     begun = False
-    while chunk := list(islice(rows, CHUNK_ROWS)):
-        records = [row for row in chunk if isinstance(row, Record)]
-        for error in (row for row in chunk if isinstance(row, RecordError)):
-            found.unreadable += 1
-            found.problems = [*found.problems, error][:_CAUSE_SAMPLE]
-        if records and not begun:
+    for done, row in enumerate(review_both(a, b, rows), 1):
+        if isinstance(row, RecordError):
+            found.fail(row)
+            continue
+        record, one, other = row
+        if not begun:
             begun = True
-            if label is not None and label not in records[0].values:
-                have = ", ".join(records[0].values)
+            if label is not None and label not in record.values:
+                have = ", ".join(record.values)
                 raise RecordError("the comments", 0, f"have no column {label!r}; their columns are {have}")
-            label = label or guessed_label(records[0].values)
-        comments = [record.comment for record in records]
-        decisions = (first.review_many(comments), second.review_many(comments))
-        for record, one, other in zip(records, *decisions, strict=True):
-            truth = label_of(record.values.get(label)) if label else None
-            found.add(record, one, other, truth)
+        label = label or guessed_label(record.values)
+        found.add(record, one, other, label_of(record.values.get(label)) if label else None)
+        if progress is not None and done % CHUNK_ROWS == 0:
+            progress(done, found.flips)
+    if progress is not None:
+        progress(found.rows + found.unreadable, found.flips)
+    return found
+
+
+def review_both(
+    a: Moderator, b: Moderator, rows: Iterator[Record | RecordError]
+) -> Iterator[tuple[Record, Decision, Decision] | RecordError]:
+    """Decide on rows under both sides, keeping their order; an unreadable row passes through as its error.
+
+    Each decision is what its moderator would decide alone.
+    """
+    known: dict[int, Shared] = {}
+    first, second = (_sharing(side, known) for side in (a, b))
+    while chunk := list(islice(rows, CHUNK_ROWS)):
+        comments = [row.comment for row in chunk if isinstance(row, Record)]
+        decisions = zip(first.review_many(comments), second.review_many(comments), strict=True)
+        for row in chunk:
+            yield (row, *next(decisions)) if isinstance(row, Record) else row
         for shared in known.values():
             shared.forget()
-        if progress is not None:
-            progress(found.rows + found.unreadable, found.flips)
-    return found
 
 
 class Shared:

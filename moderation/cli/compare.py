@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from moderation.report import Example
 
 _ROWS = 25
+_LEAD, _WIDTH = 60, 200
+"""Characters of a comment that are printed, and how many of them before its first evidence."""
+
 T = TypeVar("T")
 
 
@@ -189,10 +192,12 @@ def _line(one: "Example") -> Text:
     a, b = one.decisions
     rejecting, approving = (b, a) if b.verdict is Verdict.REJECT else (a, b)
     told = f"{one.id}: {', '.join(rejecting.guidelines)}, tipped by {', '.join(causes(rejecting, approving))}: "
-    line = Text(shown(told).replace("\n", " "), style="dim")
-    line.append("…" if one.before else "", style="not dim")
+    marked = Text()
     for segment in one.segments:
-        style = "not dim bold underline red" if segment.effect else "not dim"
-        line.append(shown(segment.text).replace("\n", " "), style=style)
-    line.append("…" if one.after else "")
-    return line
+        style = "bold underline red" if segment.effect else ""
+        marked.append(shown(segment.text).replace("\n", " "), style=style)
+    evidence = next((span.start for span in marked.spans), 0)
+    begin = max(0, min(evidence - _LEAD, len(marked) - _WIDTH))
+    end = min(len(marked), begin + _WIDTH)
+    cut = ("…" if begin or one.before else "", marked[begin:end], "…" if end < len(marked) or one.after else "")
+    return Text.assemble((shown(told).replace("\n", " "), "dim"), *cut)

@@ -63,11 +63,12 @@ def read_decided(
             names = _decision_columns(row.values, str(path))
             if label is not None and label not in row.values:
                 raise RecordError(str(path), 0, f"has no column {label!r}; its columns are {', '.join(row.values)}")
-            label = label or guessed_label(row.values)
+        label = label or guessed_label(row.values)
         try:
             decision = _decision(row, names)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            yield RecordError(str(path), row.row, f"holds no decision ({error}); review the comments again")
+            cause = f"lacks {error}" if isinstance(error, KeyError) else error
+            yield RecordError(str(path), row.row, f"holds no decision ({cause}); review the comments again")
             continue
         if any(decision_excerpt != excerpt for decision_excerpt, excerpt in _excerpts(row, decision)):
             problem = "the findings are not in the comment; name its column with --text"
