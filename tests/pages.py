@@ -126,7 +126,7 @@ def in_chromium(page: Path, address: str, profile: Path) -> Element:
         [CHROMIUM, *options, f"--user-data-dir={profile}", "--dump-dom", f"{page.as_uri()}{address}"],
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=300,
         env={**os.environ, "LANG": "C.UTF-8"},
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]

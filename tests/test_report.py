@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Fake
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import CHROMIUM, Element, check_page, in_chromium
 from sklearn.metrics import average_precision_score
@@ -25,6 +25,7 @@ from moderation.report.drawing import compact, curve, histogram
 from moderation.report.sample import SHOWN_CHARACTERS, segments
 from moderation.report.tally import BINS
 
+RELAXED = settings(deadline=None, max_examples=60)
 ROWS = [
     # (id, text, label): what a person would say
     ("a", "hello", "approve"),
@@ -260,6 +261,7 @@ def test_characters_that_are_not_seen_are_shown_by_their_code(text: str, shown: 
     assert visible_text(text) == shown
 
 
+@RELAXED
 @given(st.text(max_size=60))
 def test_every_character_is_shown_once(text: str) -> None:
     assert "".join(piece for piece, _ in page.visible(text)) == text
@@ -459,6 +461,7 @@ def test_a_reservoir_makes_only_what_it_keeps() -> None:
 spans = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 12), st.sampled_from(Effect)), max_size=8)
 
 
+@RELAXED
 @given(st.text(min_size=40, max_size=60), spans, st.integers(0, 20), st.integers(20, 60))
 def test_segments_make_up_the_text_and_mark_the_findings(
     text: str, places: list[tuple[int, int, Effect]], begin: int, end: int
@@ -523,6 +526,7 @@ def test_a_label_column_is_guessed_by_its_name_and_value() -> None:
 labelled = st.lists(st.tuples(st.booleans(), st.integers(0, 50), st.booleans()), min_size=1, max_size=60)
 
 
+@RELAXED
 @given(labelled)
 def test_average_precision_is_that_of_scikit_learn(rows: list[tuple[bool, int, bool]]) -> None:
     ranking = Ranking()

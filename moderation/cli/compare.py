@@ -64,8 +64,10 @@ def compare(
     from moderation.comparison import compare as compared
     from moderation.comparison import page
     from moderation.records import Columns, read
-    from moderation.report.review import write_page
+    from moderation.report.review import check_target, write_page
 
+    if html is not None:
+        check_target(html)
     a, b = _sides(policy or [], model or [], classifier or [])
     rows = read(source, Columns(text, id_))
     with progress(quiet, "flips") as told:

@@ -65,6 +65,7 @@ def report_file(
         When jinja2 is not installed.
     """
     source, target = Path(source), Path(target)
+    check_target(target)
     tally = count(read_decided(source, columns, label), sample, progress)
     if not tally.rows and tally.problems:
         raise tally.problems[0]
@@ -94,6 +95,19 @@ def count(
         if progress is not None and number % _PROGRESS_ROWS == 0:
             progress(number, tally.verdicts[Verdict.REJECT])
     return tally
+
+
+def check_target(target: Path) -> None:
+    """Refuse a target that cannot be written, before anything is counted for it.
+
+    Raises
+    ------
+    RecordError
+        Naming the target.
+    """
+    cause = "it is a folder" if target.is_dir() else f"{target.parent} is no folder"
+    if target.is_dir() or not target.parent.is_dir():
+        raise RecordError(str(target), 0, f"cannot be written ({cause}); name another target")
 
 
 def write_page(target: Path, page: str) -> None:
