@@ -69,6 +69,8 @@ def test_the_wheel_holds_all_data_that_the_package_reads(wheel: Path) -> None:
     for folder in ("training", "suites", "counterfactual"):
         for path in (DATA / folder).iterdir():
             assert f"moderation/data/{folder}/{path.name}" in names
+    for path in (ROOT / "moderation" / "report" / "templates").iterdir():
+        assert f"moderation/report/templates/{path.name}" in names
     assert not [name for name in names if name.startswith("tests/") or "__pycache__" in name]
     assert any(name.endswith("LICENSE") for name in names)
 
