@@ -15,7 +15,7 @@ from moderation.errors import RecordError
 from moderation.finding import Effect
 from moderation.labels import Confusion, guessed_label, label_of
 from moderation.moderator import Moderator
-from moderation.normalise import Folded, View
+from moderation.normalise import Folded
 from moderation.records import Record
 from moderation.report import Example, Reservoir, example, render
 
@@ -346,7 +346,7 @@ class Shared:
         self.version = classifier.version
         self.stage = classifier.stage
         self._scores: dict[tuple[str, str], Array] = {}
-        self._evidence: dict[tuple[str, str, str], tuple[View, tuple[tuple[int, int], ...]]] = {}
+        self._evidence: dict[tuple[str, str, str], tuple[Folded, tuple[tuple[int, int], ...]]] = {}
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give the classifier's probabilities, shape (n_comments, n_outputs)."""
@@ -361,9 +361,9 @@ class Shared:
         """Give the classifier's half-open spans of the original."""
         key = (*_key(comment), output)
         known = self._evidence.get(key)
-        # The same skeleton may have been read from other places.
-        if known is None or known[0] != comment.skeleton:
-            known = self._evidence[key] = (comment.skeleton, self._classifier.evidence(comment, output))
+        # The same skeleton may have been read from other places of the text.
+        if known is None or known[0] != comment:
+            known = self._evidence[key] = (comment, self._classifier.evidence(comment, output))
         return known[1]
 
     def forget(self) -> None:

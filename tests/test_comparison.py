@@ -30,7 +30,7 @@ from moderation.comparison import (
 )
 from moderation.decision import Decision, Verdict
 from moderation.finding import Effect, Finding
-from moderation.normalise import Folded, Words, fold
+from moderation.normalise import Folded, fold
 from moderation.records import Record
 
 WORDS = """
@@ -168,8 +168,8 @@ def test_the_same_text_twice_is_scored_once_and_forgotten_with_its_chunk(policie
     assert linear.scored == {"hello": 3}
 
 
-def test_evidence_is_told_again_only_for_the_same_places() -> None:
-    words = Words(("zonk",))
+def test_evidence_is_told_again_only_for_the_same_places(policies: dict[str, Policy]) -> None:
+    words = policies["words"].words
     shared = Shared(Letters())
     one, other = fold("zonk hello", words), fold("zonk hello", words)
     moved = replace(other, skeleton=replace(other.skeleton, starts=tuple(range(1, 11)), ends=tuple(range(2, 12))))
