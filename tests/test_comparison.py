@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import POLICY, Fake
+from conftest import Fake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import check_page
@@ -72,19 +72,19 @@ class Letters(Fake):
 
 
 @pytest.fixture(scope="module")
-def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Policy]:
+def policies(tmp_path_factory: pytest.TempPathFactory, toy_file: Path) -> dict[str, Policy]:
     """The toy policy; one with lower bars; two that know swear words, which a disguise may hide; another band."""
     folder = tmp_path_factory.mktemp("policies")
+    toy = toy_file.read_text(encoding="utf-8")
     (folder / "swear.txt").write_text("zonk\t3\nflibber\t2\n")
     texts = {
-        "toy": POLICY,
-        "lower": POLICY.replace("0.75", "0.6").replace(
-            "unflagged = 0.6\nreferred = 0.5", "unflagged = 0.6\nreferred = 0.3"
-        ),
-        "words": POLICY + WORDS.format(effect="reject"),
-        "referring": POLICY + WORDS.format(effect="refer"),
-        "band": POLICY.replace("[[rule]]", "[encoder]\nband = [0.1, 0.4]\n[[rule]]", 1),
+        "toy": toy,
+        "lower": toy.replace("unflagged = 0.75\nreferred = 0.5", "unflagged = 0.6\nreferred = 0.3"),
+        "words": toy + WORDS.format(effect="reject"),
+        "referring": toy + WORDS.format(effect="refer"),
+        "band": toy.replace("[[rule]]", "[encoder]\nband = [0.1, 0.4]\n[[rule]]", 1),
     }
+    assert len(set(texts.values())) == len(texts)
     for name, text in texts.items():
         (folder / f"{name}.toml").write_text(text)
     return {name: load_policy(folder / f"{name}.toml") for name in texts}
@@ -298,13 +298,14 @@ def test_what_tips_a_flip(rejecting: Decision, approving: Decision, told: tuple[
 
 
 @pytest.fixture
-def files(tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(tmp_path: Path, toy_file: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two policies, the toy model and comments."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "swear.txt").write_text("zonk\t3\n")
-    (tmp_path / "a.toml").write_text(POLICY)
-    (tmp_path / "same.toml").write_text(POLICY)
-    (tmp_path / "b.toml").write_text(POLICY + WORDS.format(effect="reject"))
+    toy = toy_file.read_text(encoding="utf-8")
+    (tmp_path / "a.toml").write_text(toy)
+    (tmp_path / "same.toml").write_text(toy)
+    (tmp_path / "b.toml").write_text(toy + WORDS.format(effect="reject"))
     (tmp_path / "in.csv").write_text("id,text,expected\n1,hello,approve\n2,zonk,reject\n3,[b]clown[/b],reject\n")
     (tmp_path / "model").symlink_to(toy_model)
     return tmp_path
