@@ -109,7 +109,7 @@ class Comparison:
     causes: Counter[tuple[str, str]] = field(default_factory=Counter)
     decided: Counter[tuple[str, str]] = field(default_factory=Counter)
     confusion: tuple[Confusion, Confusion] = field(default_factory=lambda: (Confusion(), Confusion()))
-    _reservoirs: dict[tuple[str, str], Reservoir[Example]] = field(default_factory=dict)
+    _reservoirs: dict[tuple[str, str], Reservoir[tuple[int, Example]]] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -180,17 +180,18 @@ class Comparison:
             if len(self._reservoirs) >= _RESERVOIRS:
                 return
             self._reservoirs[key] = Reservoir(min(size, self.sample), f"{stratum} {name}")
-        self._reservoirs[key].offer(lambda: example(record.row, record.comment, (a, b), label))
+        # Rows of several files may have the same number.
+        self._reservoirs[key].offer(lambda: (self.rows, example(record.row, record.comment, (a, b), label)))
 
     def examples(self, direction: str | None = None) -> tuple[Example, ...]:
         """Give the comments kept to look at, in the order of the file: of one direction, or all of them."""
-        kept = {
-            found.row: found
+        kept = dict(
+            pair
             for (stratum, name), reservoir in self._reservoirs.items()
             if direction is None or (stratum, name) == ("direction", direction)
-            for found in reservoir.kept
-        }
-        return tuple(kept[row] for row in sorted(kept))
+            for pair in reservoir.kept
+        )
+        return tuple(kept[place] for place in sorted(kept))
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything but the examples' texts, as JSON holds it."""

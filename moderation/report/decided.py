@@ -54,25 +54,32 @@ def read_decided(
     RecordError
         When you loop over the generator and the file has no such columns (row 0).
     """
+    yield from decided_rows(read(path, columns or Columns()), str(path), label)
+
+
+def decided_rows(
+    rows: Iterator[Record | RecordError], source: str, label: str | None = None
+) -> Iterator[Decided | RecordError]:
+    """Read decided rows back as their decisions; as `read_decided`, wherever they come from."""
     names: dict[str, str] | None = None
-    for row in read(path, columns or Columns()):
+    for row in rows:
         if isinstance(row, RecordError):
             yield row
             continue
         if names is None:
-            names = _decision_columns(row.values, str(path))
+            names = _decision_columns(row.values, source)
             if label is not None and label not in row.values:
-                raise RecordError(str(path), 0, f"has no column {label!r}; its columns are {', '.join(row.values)}")
+                raise RecordError(source, 0, f"has no column {label!r}; its columns are {', '.join(row.values)}")
         label = label or guessed_label(row.values)
         try:
             decision = _decision(row, names)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             cause = f"lacks {error}" if isinstance(error, KeyError) else error
-            yield RecordError(str(path), row.row, f"holds no decision ({cause}); review the comments again")
+            yield RecordError(source, row.row, f"holds no decision ({cause}); review the comments again")
             continue
         if any(decision_excerpt != excerpt for decision_excerpt, excerpt in _excerpts(row, decision)):
             problem = "the findings are not in the comment; name its column with --text"
-            yield RecordError(str(path), row.row, problem)
+            yield RecordError(source, row.row, problem)
             continue
         yield Decided(row, decision, label_of(row.values.get(label)) if label else None)
 

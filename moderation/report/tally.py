@@ -75,7 +75,7 @@ class Tally:
         self.confusion_by: dict[str, Confusion] = {}
         self.ranking = Ranking()
         self._sample = sample
-        self._reservoirs: dict[tuple[str, str], Reservoir[Example]] = {}
+        self._reservoirs: dict[tuple[str, str], Reservoir[tuple[int, Example]]] = {}
 
     @property
     def rows(self) -> int:
@@ -127,8 +127,9 @@ class Tally:
         decision, label = row.decision, row.label
         rejected = decision.verdict is Verdict.REJECT
 
-        def make() -> Example:
-            return example(row.record.row, row.record.comment, (decision,), label)
+        # Rows of several files may have the same number.
+        def make() -> tuple[int, Example]:
+            return self.rows, example(row.record.row, row.record.comment, (decision,), label)
 
         self._keep("verdict", decision.verdict.value, self._sample, make)
         self._keep("decided", decision.decided_by, self._sample // 5, make)
@@ -139,7 +140,7 @@ class Tally:
         if label is not None and label != rejected:
             self._keep("error", "wrong rejection" if rejected else "wrong approval", self._sample // 3, make)
 
-    def _keep(self, stratum: str, name: str, size: int, make: Callable[[], Example]) -> None:
+    def _keep(self, stratum: str, name: str, size: int, make: Callable[[], tuple[int, Example]]) -> None:
         key = (stratum, name)
         if key not in self._reservoirs:
             if len(self._reservoirs) >= _RESERVOIRS:
@@ -149,8 +150,8 @@ class Tally:
 
     def examples(self) -> tuple[Example, ...]:
         """Give all comments kept to look at, each once, in the order of the file."""
-        kept = {example.row: example for reservoir in self._reservoirs.values() for example in reservoir.kept}
-        return tuple(kept[row] for row in sorted(kept))
+        kept = dict(pair for reservoir in self._reservoirs.values() for pair in reservoir.kept)
+        return tuple(kept[place] for place in sorted(kept))
 
     def errors(self, kind: str) -> tuple[Example, ...]:
         """Give the comments kept of one kind of error, those that the score was surest of first.
@@ -162,7 +163,10 @@ class Tally:
         """
         reservoir = self._reservoirs.get(("error", kind))
         sign = -1 if kind == "wrong rejection" else 1
-        return tuple(sorted(reservoir.kept if reservoir else (), key=lambda e: (sign * e.decisions[0].score, e.row)))
+        kept = sorted(
+            reservoir.kept if reservoir else (), key=lambda pair: (sign * pair[1].decisions[0].score, pair[0])
+        )
+        return tuple(found for _, found in kept)
 
 
 def _bounded(counter: Counter[K], key: K, other: K) -> K:
