@@ -1,6 +1,7 @@
 """How fast `moderation report` reads decided files, and that its memory does not grow with them.
 
-``python tests/benchmarks/report.py --rows 20000``; one core. The rows are the example comments, again and again. Linux only.
+``python tests/benchmarks/report.py --rows 20000``; one core. The rows are the example comments, again and
+again. Linux only.
 """
 
 import argparse
