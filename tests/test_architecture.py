@@ -15,7 +15,7 @@ MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
     ("errors", "markdown", "vocabulary"),
-    ("attacks", "comment", "finding", "literals", "parallel", "paths", "runs", "view", "words"),
+    ("attacks", "comment", "finding", "labels", "literals", "parallel", "paths", "runs", "view", "words"),
     ("disguise",),
     ("skeleton",),
     ("normalise",),
@@ -26,7 +26,8 @@ ORDER = (
     ("model", "finetuning"),
     ("moderator", "training"),
     ("evaluation", "batch"),
-    ("card", "charts", "service"),
+    ("card", "charts", "report", "service"),
+    ("comparison",),
     ("cli",),
 )
 ROW = {name: row for row, names in enumerate(ORDER) for name in names}

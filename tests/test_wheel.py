@@ -70,8 +70,10 @@ def test_the_wheel_holds_all_data_that_the_package_reads(wheel: Path) -> None:
     for folder in ("training", "suites", "counterfactual"):
         for path in (DATA / folder).iterdir():
             assert f"moderation/data/{folder}/{path.name}" in names
-    for path in (Path(moderation.__file__).parent / "service" / "page").iterdir():
-        assert f"moderation/service/page/{path.name}" in names
+    package = Path(moderation.__file__).parent
+    for folder in ("service/page", "report/templates"):
+        for path in (package / folder).iterdir():
+            assert f"moderation/{folder}/{path.name}" in names
     assert not [name for name in names if name.startswith("tests/") or "__pycache__" in name]
     assert any(name.endswith("LICENSE") for name in names)
 

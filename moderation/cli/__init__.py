@@ -4,7 +4,17 @@ import os
 import sys
 from typing import NoReturn
 
-from moderation.cli import audit, check, keys, review, rules, serve, train  # noqa: F401 (each adds its command)
+from moderation.cli import (  # noqa: F401 (each adds its command)
+    audit,
+    check,
+    compare,
+    keys,
+    report,
+    review,
+    rules,
+    serve,
+    train,
+)
 from moderation.cli.app import ERRORS, Exit, ReaderGoneError, Stages, app, shown
 from moderation.errors import ModelError, ModerationError, PolicyError
 

@@ -111,8 +111,8 @@ def need_training_packages() -> None:
 
 
 @contextmanager
-def progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show rows, rate and rejections on a terminal; a line at times where it is none."""
+def progress(quiet: bool, counted: str = "rejected") -> Iterator[Callable[[int, int], None]]:
+    """Show rows, and how many are rejected or else counted, on a terminal; a line at times where it is none."""
     if quiet:
         yield lambda rows, rejected: None
         return
@@ -123,13 +123,13 @@ def progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
             nonlocal last
             if rows - last >= 50_000:
                 last = rows
-                ERRORS.print(f"{rows} rows, {rejected} rejected", markup=False)
+                ERRORS.print(f"{rows} rows, {rejected} {counted}", markup=False)
 
         yield line
         return
     with Progress(
         BarColumn(),
-        TextColumn("{task.completed} rows, {task.fields[rejected]} rejected"),
+        TextColumn(f"{{task.completed}} rows, {{task.fields[rejected]}} {counted}"),
         TimeElapsedColumn(),
         console=ERRORS,
     ) as bar:

@@ -20,6 +20,7 @@ from moderation.cli.app import (
 )
 from moderation.comment import Comment
 from moderation.errors import ModelError, RecordError
+from moderation.labels import label_of
 from moderation.moderator import Moderator
 
 
@@ -164,18 +165,10 @@ def _labelled(file: Path, text: str | None, columns: list[str]) -> tuple[list[Co
 
 
 def _label(file: Path, row: int, column: str, value: object) -> int:
-    word = str(value).strip().lower()
-    if word in ("reject", "true", "yes"):
-        return 1
-    if word in ("approve", "false", "no"):
-        return 0
-    try:
-        share = float(word)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
+    label = label_of(value)
+    if label is None:
         raise RecordError(str(file), row, f"column {column!r} holds {value!r}; write 1 or reject, 0 or approve")
-    return int(share >= 0.5)
+    return int(label)
 
 
 @app.command(
