@@ -343,7 +343,7 @@ class Shared:
     """
 
     def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
+        self._classifier: Any = classifier
         self.version = classifier.version
         self.stage = classifier.stage
         self._scores: dict[tuple[str, str], Array] = {}
@@ -366,6 +366,11 @@ class Shared:
         if known is None or known[0] != comment:
             known = self._evidence[key] = (comment, self._classifier.evidence(comment, output))
         return known[1]
+
+    def doubt(self, scores: Array) -> Array:
+        """Give how likely the classifier, a second stage, would reject, shape (n_comments,)."""
+        doubts: Array = self._classifier.doubt(scores)
+        return doubts
 
     def forget(self) -> None:
         """Keep nothing of what was told."""

@@ -73,7 +73,7 @@ class Letters(Fake):
 
 @pytest.fixture(scope="module")
 def policies(tmp_path_factory: pytest.TempPathFactory, toy_file: Path) -> dict[str, Policy]:
-    """The toy policy; one with lower bars; two that know swear words, which a disguise may hide; another band."""
+    """The toy policy; one with lower bars; two that know swear words, which a disguise may hide; an encoder that looks seldom."""
     folder = tmp_path_factory.mktemp("policies")
     toy = toy_file.read_text(encoding="utf-8")
     (folder / "swear.txt").write_text("zonk\t3\nflibber\t2\n")
@@ -82,7 +82,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory, toy_file: Path) -> dict[s
         "lower": toy.replace("unflagged = 0.75\nreferred = 0.5", "unflagged = 0.6\nreferred = 0.3"),
         "words": toy + WORDS.format(effect="reject"),
         "referring": toy + WORDS.format(effect="refer"),
-        "band": toy.replace("[[rule]]", "[encoder]\nband = [0.1, 0.4]\n[[rule]]", 1),
+        "looks": toy.replace("[[rule]]", "[encoder]\nshort_doubt = 0.4\n[[rule]]", 1),
     }
     assert len(set(texts.values())) == len(texts)
     for name, text in texts.items():
@@ -121,8 +121,8 @@ pieces = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(
     texts=st.lists(pieces, max_size=12),
-    a=st.sampled_from(["toy", "lower", "words", "referring", "band"]),
-    b=st.sampled_from(["toy", "lower", "words", "referring", "band"]),
+    a=st.sampled_from(["toy", "lower", "words", "referring", "looks"]),
+    b=st.sampled_from(["toy", "lower", "words", "referring", "looks"]),
     encoder=st.tuples(st.booleans(), st.booleans()),
     other_model=st.booleans(),
 )

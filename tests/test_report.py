@@ -159,19 +159,20 @@ def test_the_same_file_gives_the_same_report(toy_rows: Path, tmp_path: Path) -> 
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
 
 
-def test_the_band_is_shown_where_the_policy_has_one_and_the_encoder_decided(toy_policy: Policy, tmp_path: Path) -> None:
+def test_it_says_where_the_encoder_looked_if_it_did(toy_policy: Policy, tmp_path: Path) -> None:
     encoder = Fake({"clown": 0.8125})
     encoder.stage = "encoder"
-    moderator = Moderator(toy_policy, Fake({"clown": 0.5}), encoder)
     (tmp_path / "in.jsonl").write_text('{"text": "a clown"}\n{"text": "hello"}\n')
-    review_file(moderator, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
-    report_file(tmp_path / "out.jsonl", tmp_path / "report.html", policy=toy_policy)
-    root = check_page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert toy_policy.band == (0.3, 0.98)
-    assert "the band, 0.3 to 0.98, of linear scores" in " ".join(root.text.split())
-    band = root.one("rect", class_="band").attributes
-    assert float(band["width"]) == pytest.approx(0.68 * 568, abs=0.1)
-    assert [row[0] for row in table(root, "What decided")] == ["linear", "encoder"]
+    for moderator, by in (
+        (Moderator(toy_policy, Fake({"clown": 0.5}, 0.0), encoder), ["linear", "encoder"]),
+        (Moderator(toy_policy, Fake()), ["linear"]),
+    ):
+        review_file(moderator, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+        report_file(tmp_path / "out.jsonl", tmp_path / "report.html", policy=toy_policy)
+        root = check_page((tmp_path / "report.html").read_text(encoding="utf-8"))
+        said = "at least 0.1, and 0.03 for comments of up to 160 characters" in " ".join(root.text.split())
+        assert said == ("encoder" in by)
+        assert [row[0] for row in table(root, "What decided")] == by
 
 
 # --------------------------------------------------------------------------- nothing in a comment is run

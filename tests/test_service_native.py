@@ -242,7 +242,12 @@ def test_feedback_and_audit(client: TestClient) -> None:
 def test_policy_tells_what_is_in_force(client: TestClient, toy_policy: Policy) -> None:
     found = client.get("/v1/policy").json()
     assert found["identity"] == toy_policy.identity
-    assert (found["site"], found["model"], found["classifier"], found["band"]) == ("default", "toy-1", "linear", None)
+    assert (found["site"], found["model"], found["classifier"], found["encoder"]) == (
+        "default",
+        "toy-1",
+        "linear",
+        None,
+    )
     assert [rule["id"] for rule in found["rules"]] == ["threat.kill", "personal_attack.you"]
     assert len(found["guidelines"]) == 6
 

@@ -63,13 +63,13 @@ def compare(
     """
     from moderation.comparison import compare as compared
     from moderation.comparison import page
-    from moderation.records import Columns, read
+    from moderation.records import Columns, Reading, expand, read_all
     from moderation.report.review import check_target, write_page
 
     if html is not None:
         check_target(html)
     a, b = _sides(policy or [], model or [], classifier or [])
-    rows = read(source, Columns(text, id_))
+    rows = read_all(expand([source]), Reading(Columns(text, id_)))
     with progress(quiet, "flips") as told:
         found = compared(a, b, rows, label, progress=told)
     if not found.rows and found.problems:

@@ -30,7 +30,7 @@ def report(
         Path | None,
         typer.Option(
             "--policy",
-            help="Policy under which the file was decided, to show the encoder's band and the rules' statements; "
+            help="Policy under which the file was decided, to say where the encoder looked and what the rules state; "
             "the one shipped if not given and it was that.",
             metavar="FILE",
         ),

@@ -102,6 +102,10 @@ def review(
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what an earlier review has done.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first row that cannot be read.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", help="Write a page to look at as well, as `moderation report` does.", metavar="FILE"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
     """Decide on every comment of files.
@@ -113,6 +117,8 @@ def review(
     from moderation.records import Columns, Reading
 
     _check_options(output, form, delimiter, backend, scheduler, resume=resume, restart=restart)
+    if report is not None:
+        _check_report(output, report)
     moderator = Moderator.load(policy, model, classifier)
     reading = Reading(Columns(text, id_, article, parent), encoding, delimiter)
     stream = output == "-" or (output is None and form is not None)
@@ -144,6 +150,10 @@ def review(
         raise typer.Exit(Exit.ROWS_UNREADABLE) from None
     if not quiet:
         _summarise(summary)
+    if report is not None and output is not None and summary.approved + summary.rejected:
+        from moderation.report import report_file
+
+        report_file(output, report, reading.columns, policy=moderator.policy)
     if summary.unreadable:
         where = errors_file(Path(output)) if output and not stream else "the lines above"
         ERRORS.print(
@@ -152,6 +162,14 @@ def review(
             soft_wrap=True,
         )
         raise typer.Exit(Exit.ROWS_UNREADABLE)
+
+
+def _check_report(output: str | None, report: Path) -> None:
+    from moderation.report.review import check_target
+
+    if output in (None, "-"):
+        raise typer.BadParameter("name a file with -o, of which the report is made", param_hint="--report")
+    check_target(report)
 
 
 def _check_options(

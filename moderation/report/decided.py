@@ -10,7 +10,7 @@ from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.finding import Effect, Finding
 from moderation.labels import guessed_label, label_of
-from moderation.records import DECISION_COLUMNS, Columns, Record, read
+from moderation.records import DECISION_COLUMNS, Columns, Reading, Record, expand, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Decided:
 def read_decided(
     path: Path, columns: Columns | None = None, label: str | None = None
 ) -> Iterator[Decided | RecordError]:
-    """Read a file that ``moderation review`` wrote, row by row.
+    """Read a file, or a folder of parts, that ``moderation review`` wrote, row by row.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def read_decided(
     RecordError
         When you loop over the generator and the file has no such columns (row 0).
     """
-    yield from decided_rows(read(path, columns or Columns()), str(path), label)
+    rows = read_all(expand([path]), Reading(columns or Columns()))
+    yield from decided_rows(rows, str(path), label)
 
 
 def decided_rows(

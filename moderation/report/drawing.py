@@ -47,8 +47,6 @@ class Histogram:
     ----------
     marks
         Thresholds; ``row`` tells those apart whose words would run into one another.
-    band
-        From where to where the encoder looked again; None without it.
     """
 
     width: float
@@ -60,12 +58,9 @@ class Histogram:
     ticks_x: tuple[Tick, ...]
     ticks_y: tuple[Tick, ...]
     marks: tuple[Mark, ...]
-    band: tuple[float, float] | None
 
 
-def histogram(
-    scores: Mapping[Verdict, Sequence[int]], thresholds: Sequence[float], band: tuple[float, float] | None
-) -> Histogram:
+def histogram(scores: Mapping[Verdict, Sequence[int]], thresholds: Sequence[float]) -> Histogram:
     """Draw the score distribution.
 
     Parameters
@@ -106,7 +101,6 @@ def histogram(
         ticks_x=tuple(Tick(x(step / 5), f"{step / 5:g}") for step in range(6)),
         ticks_y=(Tick(base, "0"), *(Tick(y(power), compact(power)) for power in powers)),
         marks=tuple(marks),
-        band=None if band is None else (x(band[0]), x(band[1])),
     )
 
 

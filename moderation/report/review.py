@@ -48,8 +48,8 @@ def report_file(
     label
         Column that says what should have been decided; ``expected`` or ``label`` where None and it holds labels.
     policy
-        Under which the file was decided, for the encoder's band and the rules' statements; the one shipped where
-        None, if it was that.
+        Under which the file was decided, to say where the encoder looked and what the rules state; the one shipped
+        where None, if it was that.
     sample
         How many approved, and rejected, comments are kept to look at.
     progress
@@ -129,7 +129,7 @@ def write_page(target: Path, page: str) -> None:
 
 
 def _context(tally: Tally, source: Path, policy: Policy | None) -> dict[str, Any]:
-    band = policy.band if policy else None
+    looks = policy.encoder if policy else None
     common = sorted(value for value, _ in tally.thresholds.most_common(2))
     stages = ("rule", "linear", "encoder")
     seen = dict.fromkeys(by for by, _ in tally.decided)
@@ -139,7 +139,7 @@ def _context(tally: Tally, source: Path, policy: Policy | None) -> dict[str, Any
     active = sorted(tally.rules.items(), key=lambda item: (-item[1].fired, item[0]))
     confusion = tally.confusion
     if "encoder" not in seen:
-        band = None
+        looks = None
     return {
         "title": "Review report",
         "source": source.name,
@@ -154,9 +154,9 @@ def _context(tally: Tally, source: Path, policy: Policy | None) -> dict[str, Any
         "most_broken": max(tally.broken.values(), default=0),
         "rules": (active[:MOST_ACTIVE], active[MOST_ACTIVE:]),
         "statements": {rule.id: rule.statement for rule in (*policy.rules, *policy.retired)} if policy else {},
-        "histogram": histogram(tally.scores, common, band),
+        "histogram": histogram(tally.scores, common),
         "thresholds": common,
-        "band": band,
+        "looks": looks,
         "confusion": confusion,
         "curve": curve(
             tally.ranking, confusion.to_reject / max(confusion.rows, 1), confusion.precision, confusion.recall

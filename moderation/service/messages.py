@@ -168,6 +168,14 @@ class RuleOut(BaseModel):
     statement: str
 
 
+class EncoderLooksOut(BaseModel):
+    """Which comments the encoder looks at: see the policy's table ``[encoder]``."""
+
+    doubt: float
+    short: int
+    short_doubt: float
+
+
 class PolicyOut(BaseModel):
     """The policy and model in force for a site."""
 
@@ -178,7 +186,7 @@ class PolicyOut(BaseModel):
     model: str
     classifier: Literal["cascade", "linear", "encoder"]
     thresholds: dict[str, float]
-    band: list[float] | None
+    encoder: EncoderLooksOut | None
     guidelines: list[GuidelineOut]
     rules: list[RuleOut]
 

@@ -1,6 +1,7 @@
 """The service's own API: decisions, feedback, the audit log, the policy, and how the service is."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -229,7 +230,7 @@ async def show_policy(request: Request, site: Annotated[str | None, Query(max_le
             "model": moderator.classifier.version,
             "classifier": "cascade" if moderator.encoder else stage,
             "thresholds": dict(policy.thresholds),
-            "band": list(policy.band) if policy.band and moderator.encoder else None,
+            "encoder": asdict(policy.encoder) if policy.encoder and moderator.encoder else None,
             "guidelines": [
                 {"id": one.id, "title": one.title, "text": one.text, "kinds": list(one.kinds)}
                 for one in policy.guidelines
