@@ -73,7 +73,7 @@ class Letters(Fake):
 
 @pytest.fixture(scope="module")
 def policies(tmp_path_factory: pytest.TempPathFactory, toy_file: Path) -> dict[str, Policy]:
-    """The toy policy; one with lower bars; two that know swear words, which a disguise may hide; an encoder that looks seldom."""
+    """The toy policy; one with lower bars; two that know swear words, which a disguise may hide; a seldom encoder."""
     folder = tmp_path_factory.mktemp("policies")
     toy = toy_file.read_text(encoding="utf-8")
     (folder / "swear.txt").write_text("zonk\t3\nflibber\t2\n")
