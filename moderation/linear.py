@@ -10,7 +10,7 @@ ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import add
 
 import mmh3
@@ -77,6 +77,40 @@ _Token = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], bool]
 _Sentence = tuple[list[str], list[str], list[int]]
 
 
+def _cut(sentence: _Sentence) -> Iterator[_Sentence]:
+    """Cut a sentence that is too long."""
+    words, begins, rows = sentence
+    if len(words) <= SENTENCE_WORDS:
+        yield sentence
+        return
+    for start in range(0, len(words), SENTENCE_WORDS):
+        stop = start + SENTENCE_WORDS
+        yield words[start:stop], begins[start:stop], rows[start:stop]
+
+
+class _Tokens(dict[str, _Token]):
+    """What is known of each text without white space; read when first asked for.
+
+    Parameters
+    ----------
+    row
+        Gives the row of what a word adds.
+    """
+
+    def __init__(self, row: Callable[[str], int]) -> None:
+        super().__init__()
+        self._row = row
+
+    def __missing__(self, token: str) -> _Token:
+        words = tuple(_WORD.findall(token))
+        known = (words, tuple(f"b{word} " for word in words), tuple(map(self._row, words)), bool(_ENDING.search(token)))
+        if len(token) <= _KEPT_LENGTH:
+            if len(self) >= _KEPT_WORDS:
+                self.clear()
+            self[token] = known
+        return known
+
+
 class LinearClassifier:
     """The sparse linear stage.
 
@@ -101,7 +135,7 @@ class LinearClassifier:
         self._bias = bias
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
-        self._tokens: dict[str, _Token] = {}
+        self._tokens = _Tokens(self._row)
         self._rows: Array = np.zeros((4096, len(OUTPUTS)), dtype=np.float32)
 
     def _row(self, word: str) -> int:
@@ -174,35 +208,22 @@ class LinearClassifier:
         tokens = self._tokens
         none = True
         for line in text.split("\n") if "\n" in text else (text,):
-            words: list[str] = []
-            begins: list[str] = []
-            rows: list[int] = []
+            sentence: _Sentence = ([], [], [])
+            words, begins, rows = sentence
             for token in line.split():
-                known = tokens.get(token) or self._token(token)
-                words += known[0]
-                begins += known[1]
-                rows += known[2]
-                if (known[3] and words) or len(words) > SENTENCE_WORDS:
-                    whole = known[3]
-                    while len(words) > SENTENCE_WORDS or (whole and words):
-                        none = False
-                        yield words[:SENTENCE_WORDS], begins[:SENTENCE_WORDS], rows[:SENTENCE_WORDS]
-                        words, begins, rows = words[SENTENCE_WORDS:], begins[SENTENCE_WORDS:], rows[SENTENCE_WORDS:]
+                token_words, token_begins, token_rows, ends = tokens[token]
+                words += token_words
+                begins += token_begins
+                rows += token_rows
+                if ends and words:
+                    none = False
+                    yield from _cut(sentence)
+                    words, begins, rows = sentence = ([], [], [])
             if words:
                 none = False
-                yield words, begins, rows
+                yield from _cut(sentence)
         if none:
             yield [], [], []
-
-    def _token(self, token: str) -> _Token:
-        """Read a text without white space."""
-        words = tuple(_WORD.findall(token))
-        known = (words, tuple(f"b{word} " for word in words), tuple(map(self._row, words)), bool(_ENDING.search(token)))
-        if len(token) <= _KEPT_LENGTH:
-            if len(self._tokens) >= _KEPT_WORDS:
-                self._tokens.clear()
-            self._tokens[token] = known
-        return known
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""

@@ -205,7 +205,7 @@ def _needed(items: Sequence[_Item], left: bool, right: bool) -> list[Clause]:
     return found
 
 
-def _either(needed: Sequence[list[Clause]]) -> list[Clause]:
+def _either(needed: Sequence[Sequence[Clause]]) -> Sequence[Clause]:
     """Give the clauses of a choice: the best of each alternative, and the second best; none where one has none."""
     if len(needed) == 1:
         return needed[0]
@@ -220,7 +220,8 @@ def _either(needed: Sequence[list[Clause]]) -> list[Clause]:
     return [frozenset(best), frozenset(second)] if second != best else [frozenset(best)]
 
 
-def _pieces(text: str, left: bool, right: bool) -> list[Clause]:
+@lru_cache(maxsize=20_000)
+def _pieces(text: str, left: bool, right: bool) -> Sequence[Clause]:
     words = text.split()
     if not words:
         return []

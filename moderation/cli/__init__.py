@@ -1,5 +1,6 @@
 """The command line; a thin door to the library. Each command is a module; the application is in ``app``."""
 
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -23,6 +24,8 @@ __all__ = ["Exit", "Stages", "app", "main"]
 
 def main() -> None:
     """Run the command line; users' mistakes end in one line, our own in a report that says so."""
+    # What a policy and a model are made of stays, and holds no cycles worth a search at every step of loading.
+    gc.set_threshold(100_000, 50, 100)
     try:
         app()
     except ModerationError as error:

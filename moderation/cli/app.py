@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 import typer.core
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from moderation.errors import ModelError
 from moderation.policy import Policy, load_policy
@@ -127,6 +126,8 @@ def progress(quiet: bool, counted: str = "rejected") -> Iterator[Callable[[int, 
 
         yield line
         return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     with Progress(
         BarColumn(),
         TextColumn(f"{{task.completed}} rows, {{task.fields[rejected]}} {counted}"),
