@@ -286,8 +286,9 @@ news lines. Where people's livelihood or safety hang on a decision, a person mus
 and the sentences in `data/training`, written for this project (weight 8). Never trained on: {unused}.
 Near-duplicates of held-out and test rows are left out. Sources with unclear or non-commercial licences took no part
 in fitting weights or calibration slopes. Half of the news comments, which are non-commercial, chose the thresholds, how
-much of the personal-attack and the linear logit counts for any guideline, and what is added to the logits of vulgarity,
-threat and promotion before they speak for any.
+much of the personal-attack and the linear logit counts for any guideline, which stages' weights are averaged, and what
+is added to the logits of vulgarity, threat, abuse and promotion before they speak for any; a part of the gate's rows
+are theirs.
 
 ## Cost
 `tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py` measure it; the README has their figures. No graphics

@@ -18,10 +18,10 @@ from moderation.normalise import Folded, fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.training import (
     ANY_SHARE,
+    ENCODER_ATTACK_SHARE,
     GUIDELINE_SHARE,
     LINEAR_SHARE,
     OWN_WEIGHT,
-    PERSONAL_ATTACK_SHARE,
     SPEAKING,
     Design,
     benign_shift,
@@ -289,7 +289,7 @@ def test_stacking_finds_how_the_stages_add_up() -> None:
     assert found[1:] == pytest.approx(expected[1:], abs=0.2)
     # Any: shares that were chosen, of which only the scale and the offset are fitted.
     attack = OUTPUTS.index("personal_attack")
-    assert found[0, [attack, size]] / found[0, 0] == pytest.approx([PERSONAL_ATTACK_SHARE, LINEAR_SHARE])
+    assert found[0, [attack, size]] / found[0, 0] == pytest.approx([ENCODER_ATTACK_SHARE, LINEAR_SHARE])
     assert np.flatnonzero(found[0, :-1]).tolist() == [0, attack, size]
 
 
