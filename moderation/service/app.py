@@ -90,7 +90,6 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
         return True
 
     state.reload = reload
-    app.include_router(native.router)
     # The same handler as the described one after it, without what FastAPI puts around it: a fifth of the whole.
     app.router.routes.insert(0, Route("/v1/decisions", native.decide, methods=["POST"]))
     for module in (native, session, page, *ADAPTERS):
