@@ -137,7 +137,7 @@ def test_unusable_band_is_refused_where_the_encoder_is_not_used(tmp_path: Path) 
         (
             "[policy]",
             "[polices]\n[policy]",
-            "polices: unknown key; valid keys are policy, thresholds, encoder, guideline, list, rule",
+            "polices: unknown key; valid keys are policy, thresholds, encoder, adapters, guideline, list, rule",
         ),
         ("title = ", "titel = ", "policy: titel: unknown key; valid keys are name, version, title"),
         (

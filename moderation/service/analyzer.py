@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from moderation.comment import Comment
 from moderation.service.adapter import Malformed, mended, read_object
+from moderation.service.desk import MAX_ID_CHARS
 
 _ERROR_TYPE = "type.googleapis.com/google.commentanalyzer.v1alpha1.Error"
 
@@ -179,5 +180,6 @@ async def read(request: Request, kind: type[Body]) -> Body:
 
 
 def given_id(token: str | None) -> str:
-    """Give the publisher's id of the comment; Coral writes ``comment:ID``."""
-    return mended(token or "").removeprefix("comment:")
+    """Give the publisher's id of the comment, empty if there is none; Coral writes ``comment:ID``."""
+    own = mended(token or "").removeprefix("comment:")
+    return own if len(own) <= MAX_ID_CHARS else ""

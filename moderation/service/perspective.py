@@ -171,8 +171,9 @@ async def analyze(request: Request) -> Response:
             raise
         flat = 1.0
     scores = {}
+    offsets = _Utf16(comment.text)
     for name, (attribute, sources) in wanted.items():
-        entry = _scores(comment.text, decision, sources, options, bool(asked.span_annotations), flat)
+        entry = _scores(offsets, decision, sources, options, bool(asked.span_annotations), flat)
         kept = _above(entry, attribute.score_threshold)
         if kept:
             scores[name] = kept
@@ -217,7 +218,7 @@ def _check_languages(languages: list[str], detected: str, wanted: Mapping[str, o
 
 
 def _scores(
-    text: str, decision: Decision | None, sources: Sources, options: Options, spans: bool, flat: float
+    offsets: "_Utf16", decision: Decision | None, sources: Sources, options: Options, spans: bool, flat: float
 ) -> dict[str, Any]:
     """Give summary and span scores of one attribute; the spans are the findings, else the whole text."""
     summary = score(sources, decision, options.verdict_at) if decision else flat
@@ -227,8 +228,7 @@ def _scores(
     for finding in found:
         own = max(summary, RULE_SCORE) if finding.effect is Effect.REJECT else summary
         by_span[finding.start, finding.end] = max(own, by_span.get((finding.start, finding.end), 0.0))
-    by_span = by_span or {(0, len(text)): summary}
-    offsets = _Utf16(text)
+    by_span = by_span or {(0, offsets.size): summary}
     return {
         "spanScores": [
             {"begin": offsets(begin), "end": offsets(end), "score": {"value": value, "type": "PROBABILITY"}}
@@ -254,6 +254,7 @@ class _Utf16:
     """Turns offsets in code points into offsets in UTF-16 code units, which JavaScript and Java count in."""
 
     def __init__(self, text: str) -> None:
+        self.size = len(text)
         self._wide = [] if text.isascii() else [place for place, letter in enumerate(text) if letter > "\uffff"]
 
     def __call__(self, offset: int) -> int:
