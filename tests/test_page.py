@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,14 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+def wait_until(page: Any, expression: str) -> None:
+    """Ask again and again; Playwright's own way would `eval` in the page, which its policy forbids."""
+    end = time.monotonic() + 60
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(20)
+
+
 class Tab:
     """One tab with what went wrong in it."""
 
@@ -337,9 +346,10 @@ def test_decisions_are_overruled_by_keyboard_alone(tab: Tab, service: Service, k
     page = tab.page
     page.get_by_role("searchbox", name="Search").fill("clown")
     page.keyboard.press("Enter")
-    page.wait_for_function(
+    wait_until(
+        page,
         "document.querySelectorAll('.row').length >= 2"
-        " && [...document.querySelectorAll('.row')].every(row => row.innerText.includes('clown'))"
+        " && [...document.querySelectorAll('.row')].every(row => row.innerText.includes('clown'))",
     )
     page.evaluate("document.activeElement.blur()")
     focused = "document.activeElement.dataset.index"
@@ -384,7 +394,7 @@ def test_decisions_are_filtered_and_drawn(tab: Tab, service: Service, key: str, 
     tab.sign_in(service.url, key)
     page = tab.page
     page.get_by_role("combobox", name="Guideline").select_option("threat")
-    page.wait_for_function("[...document.querySelectorAll('.row')].every(row => row.innerText.includes('threat'))")
+    wait_until(page, "[...document.querySelectorAll('.row')].every(row => row.innerText.includes('threat'))")
     assert page.locator(".row").count() >= 1
     page.get_by_role("combobox", name="Verdict").select_option("approve")
     page.get_by_text("No decision matches.").wait_for()
@@ -444,7 +454,7 @@ def test_axe_finds_nothing(
     page.locator(".row").first.wait_for()
     page.get_by_role("searchbox", name="Search").fill("clown")
     page.get_by_role("button", name="Show").click()
-    page.wait_for_function("document.querySelectorAll('.row').length < 5")
+    wait_until(page, "document.querySelectorAll('.row').length < 5")
     page.locator(".row").first.get_by_role("button", name="Details").click()
     look("decisions")
     page.get_by_role("button", name="Overrule").click()
