@@ -31,7 +31,7 @@ def main() -> int:
     """Kill, resume, compare; exit status 1 when any output differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200, help="how many runs to kill (default 200)")
-    parser.add_argument("--rows", type=int, default=200, help="rows of the input (default 200)")
+    parser.add_argument("--rows", type=int, default=1000, help="rows of the input (default 1000)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments (default 1)")
     parser.add_argument("--processes", type=float, default=0.1, help="share of runs with --jobs 2 (default 0.1)")
     options = parser.parse_args()

@@ -117,10 +117,7 @@ class Cluster:
 
 def sizing(rate: float, row_bytes: float) -> None:
     """Print what inputs of each size take, derived from the rate of one core."""
-    print(
-        f"Derived from {rate:,.0f} comments a second a core and {row_bytes:.0f} bytes a row "
-        "(output: about 3.5 times):\n"
-    )
+    print(f"Derived from {rate:,.0f} comments a second a core and {row_bytes:.0f} bytes a row:\n")
     heads = " | ".join(f"{cores} core{'s' if cores > 1 else ''}" for cores in CORES)
     print(f"| comments | input | core hours | {heads} |\n| --: | --: | --: |{' --: |' * len(CORES)}")
     for rows in SIZES:
