@@ -61,8 +61,8 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
     dict
         ``policy``, ``model``, ``sets`` (list of the fields of `Quality`), ``guidelines`` (AUC of each
         guideline's score on the test folds), ``news``, ``stages`` (what decided there), ``jigsaw`` (AUC a
-        label), ``promotion``, ``evidence``, ``fairness``, ``evasion``, ``suites`` and ``missed`` (sentences of
-        the suites that are judged wrongly).
+        label, of the pipe and of the encoder at every comment), ``promotion``, ``evidence``, ``fairness``,
+        ``evasion``, ``suites`` and ``missed`` (sentences of the suites that are judged wrongly).
 
     Raises
     ------
@@ -87,7 +87,7 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
     qualities = []
     judged: list[tuple[datasets.Labelled, Decision]] = []
     tested: list[tuple[datasets.Labelled, Decision]] = []
-    jigsaw: dict[str, float] = {}
+    jigsaw: dict[str, dict[str, float]] = {}
     for name, rows in sets.items():
         decisions = decide(rows)
         qualities.append(asdict(quality(name, [row.labels["reject"] or 0 for row in rows], decisions)))
@@ -95,7 +95,10 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
         if name.endswith("(test fold)"):
             tested.extend(zip(rows, decisions, strict=True))
         if name == "jigsaw-subsets (test fold)":
-            jigsaw = dict(jigsaw_auc(rows, decisions))
+            jigsaw = {"pipe": dict(jigsaw_auc(rows, decisions))}
+            if moderator.encoder:
+                whole = review(Moderator(moderator.policy, moderator.encoder), rows, lambda count: None)
+                jigsaw["pipe with the encoder at every comment"] = dict(jigsaw_auc(rows, whole))
     judging, choosing = (news_half(data, half) for half in ("judge", "choose"))
     benign = [row.text for row in judging if is_benign_news(row)]
     news, stages = _news(judging, [row for row in choosing if is_benign_news(row)], decide)
@@ -222,8 +225,9 @@ def table(figures: Mapping[str, Any]) -> str:
         + ", ".join(f"{count} by {name}" for name, count in figures["stages"].items())
         + ".",
     ]
-    if jigsaw := figures["jigsaw"]:
-        lines += ["", "Jigsaw's labels, test fold, AUC: " + ", ".join(f"{k} {v:.4f}" for k, v in jigsaw.items()) + "."]
+    for which, aucs in figures["jigsaw"].items():
+        by_label = ", ".join(f"{label} {value:.4f}" for label, value in aucs.items())
+        lines += ["", f"Jigsaw's labels, test fold, {which}, AUC: {by_label}."]
     if found := figures["evidence"]:
         lines += [
             "",

@@ -73,16 +73,17 @@ class Letters(Fake):
 
 @pytest.fixture(scope="module")
 def policies(tmp_path_factory: pytest.TempPathFactory, toy_file: Path) -> dict[str, Policy]:
-    """The toy policy; one with lower bars; two that know swear words, which a disguise may hide; a seldom encoder."""
+    """The toy policy; two whose encoder looks seldom, one with lower bars; two that know swear words."""
     folder = tmp_path_factory.mktemp("policies")
     toy = toy_file.read_text(encoding="utf-8")
+    looks = toy.replace("[[rule]]", "[encoder]\nshort_doubt = 0.4\n[[rule]]", 1)
     (folder / "swear.txt").write_text("zonk\t3\nflibber\t2\n")
     texts = {
         "toy": toy,
-        "lower": toy.replace("unflagged = 0.75\nreferred = 0.5", "unflagged = 0.6\nreferred = 0.3"),
+        "lower": looks.replace("unflagged = 0.75\nreferred = 0.5", "unflagged = 0.6\nreferred = 0.3"),
         "words": toy + WORDS.format(effect="reject"),
         "referring": toy + WORDS.format(effect="refer"),
-        "looks": toy.replace("[[rule]]", "[encoder]\nshort_doubt = 0.4\n[[rule]]", 1),
+        "looks": looks,
     }
     assert len(set(texts.values())) == len(texts)
     for name, text in texts.items():
@@ -143,7 +144,7 @@ def test_both_sides_decide_as_they_would_alone(
 def test_scores_are_computed_once_where_only_the_policies_differ(policies: dict[str, Policy]) -> None:
     linear, encoder = Letters(), Letters("encoder", 3)
     texts = [f"hello clown number {number}" for number in range(50)]
-    a, b = (Moderator(policies[name], linear, encoder) for name in ("toy", "lower"))
+    a, b = (Moderator(policies[name], linear, encoder) for name in ("looks", "lower"))
     found = compare(a, b, records(texts))
     assert found.rows == 50
     assert linear.scored == Counter(texts)

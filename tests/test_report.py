@@ -556,7 +556,7 @@ def test_a_confusion_without_rows_has_no_shares() -> None:
 
 def test_the_histogram_keeps_its_bars_within_the_chart() -> None:
     counts = {Verdict.APPROVE: [10**6] + [0] * (BINS - 1), Verdict.REJECT: [0] * (BINS - 1) + [7]}
-    drawn = histogram(counts, [0.7, 0.75], (0.3, 0.98))
+    drawn = histogram(counts, [0.7, 0.75])
     assert len(drawn.bars) == BINS
     assert [(bar.comments, bar.rejected) for bar in (drawn.bars[0], drawn.bars[-1])] == [(10**6, 0), (7, 7)]
     assert all(44 <= bar.top <= bar.rejected_top <= drawn.base for bar in drawn.bars)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import POLICY, Fake
+from conftest import Fake
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.exc import OperationalError
+from toys import POLICY
 
 from moderation import Comment, Decision, ModelError, Moderator, Policy, PolicyError
 from moderation.service import desk as desk_module

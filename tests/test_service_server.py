@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import POLICY
+from toys import POLICY
 
 from moderation.cli import main
 from moderation.service.audit import AuditLog

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 audit = typer.Typer(
     help="Search, export, replay and prune the service's audit log.",
-    epilog="Try: moderation audit search --verdict reject",
+    epilog="Example: moderation audit search --verdict reject",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

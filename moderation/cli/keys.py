@@ -12,7 +12,7 @@ from moderation.cli.serve import ConfigOption, StateOption, need_serving_package
 
 keys = typer.Typer(
     help="Make, list and revoke the service's API keys.",
-    epilog="Try: moderation keys add coral --scope decide",
+    epilog="Example: moderation keys add coral --scope decide",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
