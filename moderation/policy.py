@@ -55,7 +55,7 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_LOOKS = (0.2, 160, 0.02)
+DEFAULT_LOOKS = (0.3, 160, 0.03)
 """What `EncoderLooks` holds where a policy does not say."""
 
 ADAPTERS = ("perspective", "coral", "openai", "akismet")

@@ -271,10 +271,10 @@ def test_evidence_is_of_the_stage_that_decides(toy_policy: Policy, text: str, lo
 
 def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy_policy: Policy) -> None:
     moderator, encoder = cascade(toy_policy)
-    texts = ["0.01 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.015 0.1", "0.5 0.3", "0.4 0.7 you"]
+    texts = ["0.01 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.02 0.1", "0.5 0.3", "0.4 0.7 you"]
     decisions = moderator.review_many(texts)
     assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
-    assert [decision.score for decision in decisions] == [0.01, 0.8, 0.5, 0.015, 0.3, 0.7]
+    assert [decision.score for decision in decisions] == [0.01, 0.8, 0.5, 0.02, 0.3, 0.7]
     assert decisions == tuple(map(moderator.review, texts))
 
 

@@ -170,7 +170,7 @@ def test_it_says_where_the_encoder_looked_if_it_did(toy_policy: Policy, tmp_path
         review_file(moderator, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
         report_file(tmp_path / "out.jsonl", tmp_path / "report.html", policy=toy_policy)
         root = check_page((tmp_path / "report.html").read_text(encoding="utf-8"))
-        said = "at least 0.2, and 0.02 for comments of up to 160 characters" in " ".join(root.text.split())
+        said = "at least 0.3, and 0.03 for comments of up to 160 characters" in " ".join(root.text.split())
         assert said == ("encoder" in by)
         assert [row[0] for row in table(root, "What decided")] == by
 
