@@ -6,9 +6,9 @@ a comment's score never depends on what is beside it in a batch.
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ STRIDE_TOKENS = 100
 """How far one window of a longer comment lies behind the one before."""
 MAX_WINDOWS = 40
 """Windows of a very long comment that are read, spread evenly over it."""
+KEPT_WINDOWS = 4096
+"""Windows whose logits are kept, about 2 KB each."""
 EVEN_GATE = np.zeros(len(OUTPUTS) + 1, dtype=np.float32)
 """Doubts every comment alike, by half."""
 
@@ -125,8 +127,15 @@ class Network:
         except Exception as error:  # The library's exceptions have no common parent but this.
             raise ModelError(f"not a network ({error}); restore the model or train again") from error
 
-    def run(self, window: Tokens) -> tuple[Array, Array]:
-        """Give the logits of the outputs, shape (n_outputs,), and of the tokens, (n_tokens,)."""
+    @cached_property
+    def run(self) -> Callable[[Tokens], tuple[Array, Array]]:
+        """Gives a window's logits of the outputs, shape (n_outputs,), and of the tokens, (n_tokens,).
+
+        The last windows' are kept: a rejected comment's evidence is read from what gave its score.
+        """
+        return lru_cache(KEPT_WINDOWS)(self._run)
+
+    def _run(self, window: Tokens) -> tuple[Array, Array]:
         ids = np.array([window.ids], dtype=np.int64)
         logits, tokens = self._session.run(None, {"ids": ids, "mask": np.ones_like(ids)})
         return logits[0], tokens[0]

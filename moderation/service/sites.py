@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from moderation.moderator import Moderator
-from moderation.policy import Policy
+from moderation.normalise import fold
+from moderation.policy import TEXTS_BEFORE_GATE, Policy
 from moderation.service.errors import NotFound, Unauthorised
 from moderation.service.keys import Caller
 from moderation.service.settings import Settings
@@ -50,9 +51,9 @@ def load_sites(settings: Settings, check: Callable[[Policy], None] = lambda poli
     for site in sites.values():
         check(site.policy)
         # Compiled, and read into memory, before the first comment waits for it.
-        site.moderator.review_many(["Thank you.", "What a thoughtful article about the trains."])
+        site.moderator.review_many(["What a thoughtful article about the trains."] * (TEXTS_BEFORE_GATE + 2))
         if site.moderator.encoder:
-            site.moderator.encoder.score([])
+            site.moderator.encoder.score([fold("Thank you.", site.policy.words)])
     return sites
 
 

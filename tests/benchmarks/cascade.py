@@ -102,8 +102,10 @@ def main() -> int:
         )
     gain = precision["rules + encoder"] - precision["rules + linear"]
     kept = precision["rules + cascade"] - precision["rules + linear"]
-    share = f"; the cascade keeps {kept / gain:.0%} of it" if gain > 0 else ""
-    print(f"\nAverage precision on news: the encoder at every comment adds {gain:+.3f}, the cascade {kept:+.3f}{share}.")
+    share = f"; it keeps {kept / gain:.0%}" if gain > 0 else ""
+    print(
+        f"\nAverage precision on news: the encoder at every comment adds {gain:+.3f}, the cascade {kept:+.3f}{share}."
+    )
     seen = decided(whole, [row for row in news if is_benign_news(row)])
     print(f"The encoder looks at {np.mean([d.decided_by == 'encoder' for d in seen]):.1%} of benign news comments.")
     if options.chart:
