@@ -2,8 +2,8 @@
 
 In stages: the label-rich public sources, then news comments with the sentences written for this project,
 then ever more of these, so that what is learned last is what is asked. The weights after the stages but the first
-are averaged: the last one alone had forgotten some of the news (AUC 0.77 on the half that chooses, 0.80 averaged);
-a short stage follows. The state is saved as it goes, and a run that was cut off continues where it stood.
+are averaged, since the last one alone ranked the news of the half that chooses less well; a short
+stage follows. The state is saved as it goes, and a run that was cut off continues where it stood.
 
 Source: Howard and Ruder, "Universal Language Model Fine-tuning", ACL 2018 (general before target data);
 Yang et al., "Hierarchical Attention Networks", NAACL 2016 (attention pooling); Zaidan et al., "Using

@@ -32,8 +32,7 @@ ENCODER_ATTACK_SHARE = 0.25
 """The same for the encoder's logits."""
 LINEAR_SHARE = 0.3
 """How much of the linear stage's logit is added to the encoder's, that any guideline is broken. Both chosen on the
-same half and the validation lines of our own: at 1% of that half's benign comments 13% of its toxic ones and 46%
-of the lines' breaches are rejected; with half of the personal-attack logit 30%."""
+same half and the validation lines of our own."""
 ANY_SHARE, GUIDELINE_SHARE = 0.005, 0.001
 """Shares of benign news comments whose scores are set equal, see `benign_shift`."""
 SPEAKING = ("vulgarity", "threat", "abuse", "promotion")
@@ -96,7 +95,7 @@ def train(
     report
         Told of each step in one line.
     work
-        Where the encoder's state is kept while it is fine-tuned (half an hour to an hour on two cores); a run
+        Where the encoder's state is kept while it is fine-tuned (about two hours on two cores); a run
         that was cut off goes on from there. None trains the linear stage only.
 
     Raises

@@ -32,7 +32,7 @@ def train(
     ],
     policy: PolicyOption = None,
     classifier: Annotated[
-        Stages, typer.Option("--classifier", help="linear: train no encoder, which takes minutes instead of an hour.")
+        Stages, typer.Option("--classifier", help="linear: train no encoder, which takes minutes instead of two hours.")
     ] = Stages.CASCADE,
     work: Annotated[
         Path | None,
