@@ -136,7 +136,7 @@ class Network:
 
     @cached_property
     def _kept(self) -> Callable[[bytes], tuple[Array, Array]]:
-        # By the ids' bytes, which take a tenth of the memory of a window with its spans.
+        # By the ids' bytes, which take a twentieth of the memory of a window with its spans.
         return lru_cache(KEPT_WINDOWS)(self._run)
 
     def _run(self, raw: bytes) -> tuple[Array, Array]:
