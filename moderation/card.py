@@ -263,10 +263,10 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
     looks = figures["encoder_looks"] or {}
     encoder = f"""
 Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights)
-reads the comments that it would reject, judging from their linear scores, with a probability of at least
-{looks.get("doubt")}, and {looks.get("short_doubt")} for comments of up to {looks.get("short")} characters. Its logit
-and the linear stage's are stacked into one calibrated probability for each output. A second head, trained on the
-spans that annotators of news comments marked, gives the evidence and takes part in the decision.
+reads the comments that it would reject, judging from their words, with a probability of at least
+{looks.get("doubt")} for each hundred characters to read; of a long one it reads the passage around the worst
+sentence. Its logit and the linear stage's are stacked into one calibrated probability for each output. A second head,
+trained on the spans that annotators of news comments marked, gives the evidence and takes part in the decision.
 """
     missed = [[entry["function"], entry["verdict"], _cell(entry["comment"])] for entry in figures["missed"]]
     card = f"""# Model card: {version}

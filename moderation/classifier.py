@@ -28,11 +28,11 @@ class Classifier(Protocol):
         """Give the half-open spans of the original text that carried one output's score."""
 
 
-class SecondStage(Classifier, Protocol):
-    """A stage that looks again, at what it would likely reject."""
+class FirstStage(Classifier, Protocol):
+    """A stage behind which another looks again."""
 
-    def doubt(self, scores: Array) -> Array:
-        """Give how likely it would reject each comment, shape (n_comments,), judging from the first stage's scores."""
+    def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
+        """Give what `score` gives, and how likely the second stage would reject, shape (n_comments,)."""
 
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Array:

@@ -346,17 +346,27 @@ class Shared:
         self._classifier: Any = classifier
         self.version = classifier.version
         self.stage = classifier.stage
-        self._scores: dict[tuple[str, str], Array] = {}
+        self._scores: dict[tuple[str, str], tuple[Array, Any]] = {}
         self._evidence: dict[tuple[str, str, str], tuple[Folded, tuple[tuple[int, int], ...]]] = {}
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give the classifier's probabilities, shape (n_comments, n_outputs)."""
+        return self.score_and_doubt(comments)[0]
+
+    def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
+        """Give these and how likely the encoder behind a first stage would reject, shape (n_comments,)."""
         new = {_key(comment): comment for comment in comments if _key(comment) not in self._scores}
         if new:
-            self._scores |= zip(new, self._classifier.score(list(new.values())), strict=True)
+            asked = list(new.values())
+            if hasattr(self._classifier, "score_and_doubt"):
+                scores, doubts = self._classifier.score_and_doubt(asked)
+            else:
+                scores, doubts = self._classifier.score(asked), np.zeros(len(asked), dtype=np.float32)
+            self._scores |= zip(new, zip(scores, doubts, strict=True), strict=True)
         if not comments:
-            return np.zeros((0, len(OUTPUTS)), dtype=np.float32)
-        return np.array([self._scores[_key(comment)] for comment in comments])
+            return np.zeros((0, len(OUTPUTS)), dtype=np.float32), np.zeros(0, dtype=np.float32)
+        told = [self._scores[_key(comment)] for comment in comments]
+        return np.array([scores for scores, _ in told]), np.array([doubt for _, doubt in told])
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the classifier's half-open spans of the original."""
@@ -366,11 +376,6 @@ class Shared:
         if known is None or known[0] != comment:
             known = self._evidence[key] = (comment, self._classifier.evidence(comment, output))
         return known[1]
-
-    def doubt(self, scores: Array) -> Array:
-        """Give how likely the classifier, a second stage, would reject, shape (n_comments,)."""
-        doubts: Array = self._classifier.doubt(scores)
-        return doubts
 
     def forget(self) -> None:
         """Keep nothing of what was told."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import mmh3
+import numpy as np
+import numpy.typing as npt
 
 from moderation.errors import ModerationError, RecordError
 from moderation.paths import DATA
@@ -173,6 +175,33 @@ def feedback(file: Path) -> list[Labelled]:
     return found
 
 
+def marked_shares(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
+    """Read how many of the annotators of each news comment marked each of its characters as toxic.
+
+    Returns
+    -------
+    dict
+        Text to shares from 0 to 1, one a character.
+
+    Raises
+    ------
+    ModerationError
+        When the table is not there.
+    """
+    import pyarrow.parquet as pq
+
+    file = folder / "toxic_spans.parquet"
+    if not file.is_file():
+        raise ModerationError(f"{file}: no such file; name the data sets' folder with --data (see data/datasets.toml)")
+    found = {}
+    for row in pq.read_table(file, columns=["text", "annotators", "spans"]).to_pylist():
+        marks = np.zeros(len(row["text"]), dtype=np.float32)
+        for span in row["spans"] or ():
+            marks[span["start"] : span["end"]] += 1
+        found[row["text"]] = marks / row["annotators"]
+    return found
+
+
 def rationales(folder: Path) -> dict[str, tuple[tuple[int, int], ...]]:
     """Read what more than half of the annotators of each news comment marked as toxic.
 
@@ -188,20 +217,10 @@ def rationales(folder: Path) -> dict[str, tuple[tuple[int, int], ...]]:
 
     Source: Pavlopoulos et al., "SemEval-2021 Task 5: Toxic Spans Detection", which keeps the same characters.
     """
-    import pyarrow.parquet as pq
-
-    file = folder / "toxic_spans.parquet"
-    if not file.is_file():
-        raise ModerationError(f"{file}: no such file; name the data sets' folder with --data (see data/datasets.toml)")
     found = {}
-    for row in pq.read_table(file, columns=["text", "annotators", "spans"]).to_pylist():
-        marks = [0] * (len(row["text"]) + 1)
-        for span in row["spans"] or ():
-            for place in range(span["start"], min(span["end"], len(row["text"]))):
-                marks[place] += 1
-        inside = [2 * count > row["annotators"] for count in marks]
-        edges = [i for i in range(len(inside)) if inside[i] != (i > 0 and inside[i - 1])]
-        found[row["text"]] = tuple(zip(edges[::2], edges[1::2], strict=True))
+    for text, shares in marked_shares(folder).items():
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], shares > 0.5, [False]]))).tolist()
+        found[text] = tuple(zip(edges[::2], edges[1::2], strict=True))
     return found
 
 

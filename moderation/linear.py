@@ -3,7 +3,7 @@
 A comment's logit is a sum over its words and word pairs, divided by the square root of the number of
 words, so each distinct word's contribution to all outputs is computed once and kept; the same sums are
 the evidence. Each sentence is scored alone as well as the whole comment, and the worst counts: a long
-polite text cannot dilute an insult.
+polite text cannot dilute an insult. One more sum of the kind, the gate, tells what the encoder would reject.
 
 Source: Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification",
 ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", ICML 2009.
@@ -124,22 +124,35 @@ class LinearClassifier:
         Shape (n_outputs,).
     calibration
         Shape (n_outputs, 2): slope and offset that turn a logit into that of a probability.
+    gate
+        Shape (2**bits,): weights that give the logit of how likely the encoder would reject.
+    gate_bias
+        What is added to that logit; by itself it doubts every comment alike, by half.
     """
 
     stage = "linear"
 
-    def __init__(self, version: str, weights: Array, bias: Array, calibration: Array) -> None:
+    def __init__(
+        self,
+        version: str,
+        weights: Array,
+        bias: Array,
+        calibration: Array,
+        gate: Array | None = None,
+        gate_bias: float = 0.0,
+    ) -> None:
         self.version = version
         self.bits = int(weights.shape[0]).bit_length() - 1
-        self._weights = weights
-        self._bias = bias
+        gate = np.zeros(len(weights), dtype=weights.dtype) if gate is None else gate
+        self._weights = np.column_stack([weights, gate.astype(weights.dtype)])
+        self._bias = np.append(bias, np.float32(gate_bias))
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
         self._tokens = _Tokens(self._row)
-        self._rows: Array = np.zeros((4096, len(OUTPUTS)), dtype=np.float32)
+        self._rows: Array = np.zeros((4096, len(self._bias)), dtype=np.float32)
 
     def _row(self, word: str) -> int:
-        """Give the row of `_rows` that holds what a word adds to each logit."""
+        """Give the row of `_rows` that holds what a word adds to each logit, the gate's last."""
         row = self._row_of.get(word)
         if row is None:
             row = len(self._row_of)
@@ -151,12 +164,12 @@ class LinearClassifier:
         return row
 
     def _of_words(self, words: Sequence[str]) -> Array:
-        """Give what each word adds to each logit, shape (n_words, n_outputs)."""
+        """Give what each word adds to each logit, shape (n_words, n_outputs + 1)."""
         rows = [self._row(word) for word in words]  # may replace `_rows`, so before it is read
         return self._rows.take(np.array(rows, dtype=np.int64), axis=0)
 
     def _of_pairs(self, words: Sequence[str]) -> Array:
-        """Give what each pair of a sentence's words adds to each logit, shape (n_words + 1, n_outputs)."""
+        """Give what each pair of a sentence's words adds to each logit, shape (n_words + 1, n_outputs + 1)."""
         hashes = np.array([mmh3.hash(f"b{pair}") for pair in pairs(words)])
         return self._weights.take(hashes & (len(self._weights) - 1), axis=0).astype(np.float32)
 
@@ -172,8 +185,12 @@ class LinearClassifier:
 
     def logits(self, comments: Sequence[Folded]) -> Array:
         """Give the uncalibrated logits of each comment's worst window, shape (n_comments, n_outputs)."""
+        return self._worst(comments)[:, :-1]
+
+    def _worst(self, comments: Sequence[Folded]) -> Array:
+        """Give each comment's highest logits, the gate's last, shape (n_comments, n_outputs + 1)."""
         if not comments:
-            return np.zeros((0, len(OUTPUTS)), dtype=np.float32)
+            return np.zeros((0, len(self._bias)), dtype=np.float32)
         if len(self._row_of) > _KEPT_WORDS:
             self._row_of.clear()
             self._tokens.clear()
@@ -191,7 +208,7 @@ class LinearClassifier:
         counts = np.array(sizes)
         # A sentence's words come first and then its pairs, one more.
         of_pairs = np.repeat(np.tile([False, True], len(sizes)), np.stack([counts, counts + 1], axis=1).ravel())
-        added = np.empty((len(of_pairs), len(OUTPUTS)), dtype=np.float32)
+        added = np.empty((len(of_pairs), len(self._bias)), dtype=np.float32)
         added[~of_pairs] = self._rows.take(rows, axis=0)
         added[of_pairs] = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0)
         starts = np.cumsum(2 * counts + 1) - (2 * counts + 1)
@@ -228,6 +245,34 @@ class LinearClassifier:
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
         return self.calibrated(self.logits(comments))
+
+    def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
+        """Give what `score` gives, and how likely the encoder would reject each comment, shape (n_comments,)."""
+        logits = self._worst(comments)
+        return self.calibrated(logits[:, :-1]), probabilities(logits[:, -1])
+
+    def passage(self, text: str, characters: int) -> tuple[int, int]:
+        """Give the half-open span of the whole sentences around the one that likeliest breaks any guideline.
+
+        Parameters
+        ----------
+        text
+            Of a skeleton.
+        characters
+            How long the passage may be; a longer sentence is given alone.
+        """
+        split, logits = self._window_logits(text)
+        places = [match.start() for match in _WORD.finditer(text)]
+        firsts = np.cumsum([0, *map(len, split)])[:-1]
+        starts = [0, *(places[first] for first in firsts[1:]), len(text)]
+        first = int(np.argmax(logits[:-1, 0]))
+        last = first + 1
+        while True:
+            before = first > 0 and starts[last] - starts[first - 1] <= characters
+            after = last < len(split) and starts[last + 1] - starts[first - before] <= characters
+            if not before and not after:
+                return starts[first], starts[last]
+            first, last = first - before, last + after
 
     def calibrated(self, logits: Array) -> Array:
         """Give the probabilities that uncalibrated logits stand for, both of shape (n_comments, n_outputs)."""

@@ -16,7 +16,7 @@ from moderation.errors import ModelError
 from moderation.linear import LinearClassifier
 from moderation.paths import MODELS
 
-FORMAT = 3
+FORMAT = 4
 LINEAR, NETWORK, TOKENISER, STACKING = "linear.npz", "encoder.onnx", "tokenizer.json", "encoder.npz"
 """Files of a model: the last three only where it has an encoder."""
 
@@ -87,18 +87,20 @@ def load(folder: Path) -> Model:
         if manifest["format"] != FORMAT or manifest["outputs"] != list(OUTPUTS):
             raise ModelError(f"{folder}: format {manifest['format']} is not {FORMAT}; train the model again")
         raw = {name: _checked(folder / name, digest) for name, digest in manifest["files"].items()}
-        arrays = _arrays(raw[LINEAR], ("weights", "bias", "calibration"))
-        _check_shapes(*arrays)
-        linear = LinearClassifier(manifest["version"], *arrays)
+        weights, bias, calibration = _arrays(raw[LINEAR], ("weights", "bias", "calibration"))
+        _check_shapes(weights, bias, calibration)
         if NETWORK not in raw:
-            return Model(linear, None)
-        stacking, shift, bar, gate = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gate"))
+            return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None)
+        stacking, shift, bar, gate, gate_bias = _arrays(
+            raw[STACKING], ("stacking", "shift", "bar", "gate", "gate_bias")
+        )
         size = len(OUTPUTS)
-        shapes = [array.shape for array in (stacking, shift, bar, gate)]
-        if shapes != [(size, 2 * size + 1), (size,), (), (size + 1,)]:
+        shapes = [array.shape for array in (stacking, shift, bar, gate, gate_bias)]
+        if shapes != [(size, 2 * size + 1), (size,), (), weights.shape[:1], ()]:
             raise ValueError(f"{STACKING} of shapes {shapes}")
+        linear = LinearClassifier(manifest["version"], weights, bias, calibration, gate, float(gate_bias))
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
-        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), gate))
+        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar)))
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:

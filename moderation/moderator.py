@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Classifier, SecondStage
+from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide
+from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
 from moderation.model import default_model
@@ -31,10 +32,11 @@ class Moderator:
     policy
         As `load_policy` gives it.
     classifier
-        Scores every comment: anything with ``version``, ``stage``, ``score`` and ``evidence``.
+        Scores every comment: anything with ``version``, ``stage``, ``score`` and ``evidence``; with an encoder behind
+        it also ``score_and_doubt``.
     encoder
         Scores again what no rule rejects and it would reject likely enough for the policy, judging from the
-        first scores; None for no second look.
+        first stage's doubt; None for no second look.
 
     Examples
     --------
@@ -47,7 +49,7 @@ class Moderator:
     ('reject', True)
     """
 
-    def __init__(self, policy: Policy, classifier: Classifier, encoder: SecondStage | None = None) -> None:
+    def __init__(self, policy: Policy, classifier: Classifier, encoder: Classifier | None = None) -> None:
         self.policy = policy
         self.classifier = classifier
         self.encoder = encoder if policy.encoder else None
@@ -128,18 +130,22 @@ class Moderator:
         prepared = [_comment(comment) for comment in comments]
         folded = [fold(comment.text, self.policy.words) for comment in prepared]
         findings = [apply_rules(views, self.policy) for views in folded]
-        scores = _rounded(self.classifier, folded)
-        by = [self.classifier] * len(prepared)
+        by: list[Classifier] = [self.classifier] * len(prepared)
         looks = self.policy.encoder
-        if prepared and self.encoder and looks:
-            doubts = [round(doubt, 6) for doubt in self.encoder.doubt(np.array(scores, dtype=np.float32)).tolist()]
+        if self.encoder and looks:
+            first, doubts = cast(FirstStage, self.classifier).score_and_doubt(folded)
+            scores = _rounded(first)
             again = [
                 index
-                for index, (comment, found, doubt) in enumerate(zip(prepared, findings, doubts, strict=True))
-                if looks.at(doubt, len(comment.text)) and not any(each.effect is Effect.REJECT for each in found)
+                for index, (views, found, doubt) in enumerate(zip(folded, findings, _rounded(doubts), strict=True))
+                if looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
+                and not any(each.effect is Effect.REJECT for each in found)
             ]
-            for index, row in zip(again, _rounded(self.encoder, [folded[index] for index in again]), strict=True):
+            seen = _rounded(self.encoder.score([folded[index] for index in again]))
+            for index, row in zip(again, seen, strict=True):
                 scores[index], by[index] = row, self.encoder
+        else:
+            scores = _rounded(self.classifier.score(folded))
         return tuple(self._decide(*row) for row in zip(prepared, folded, findings, scores, by, strict=True))
 
     def _decide(
@@ -175,5 +181,6 @@ def _comment(comment: Comment | str) -> Comment:
     raise TypeError(f"a comment is a Comment or a str, not {type(comment).__name__}")
 
 
-def _rounded(classifier: Classifier, comments: Sequence[Folded]) -> list[list[float]]:
-    return [[round(score, 6) for score in row] for row in classifier.score(comments).tolist()]
+def _rounded(scores: Array) -> Any:
+    """Give scores as numbers of Python with six places, as decisions carry them."""
+    return np.round(scores.astype(np.float64), 6).tolist()

@@ -56,8 +56,10 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_LOOKS = (0.3, 160, 0.03)
+DEFAULT_DOUBT = 0.03
 """What `EncoderLooks` holds where a policy does not say."""
+SHORTEST_READING = 30
+"""Characters of a comment of which a shorter one takes the encoder no less time."""
 
 ADAPTERS = ("perspective", "coral", "openai", "akismet")
 """Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
@@ -125,26 +127,20 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class EncoderLooks:
-    """Which comments the encoder looks at: those that it would reject likely enough, judging from the linear scores.
-
-    A short comment gives the linear stage little to go on and costs the encoder little time, so that it has a
-    threshold of its own.
+    """Which comments the encoder looks at: those that it would reject likely enough for the time that reading takes.
 
     Parameters
     ----------
-    doubt, short_doubt
-        How likely the encoder would reject, 0 to 1, from which (``>=``) it looks.
-    short
-        Up to how many characters (code points) of the original a comment is short.
+    doubt
+        How likely the encoder would reject, 0 to 1, from which (``>=``) it looks at a comment of which it reads a
+        hundred characters (code points); for more or fewer it is more or less in proportion.
     """
 
     doubt: float
-    short: int
-    short_doubt: float
 
     def at(self, doubt: float, characters: int) -> bool:
-        """Say whether the encoder looks at a comment with this doubt and length."""
-        return doubt >= (self.short_doubt if characters <= self.short else self.doubt)
+        """Say whether the encoder looks at a comment with this doubt and so many characters to read."""
+        return 100 * doubt >= self.doubt * max(characters, SHORTEST_READING)
 
 
 @dataclass(frozen=True)
@@ -543,18 +539,11 @@ class _Reader:
 
     def _encoder(self) -> EncoderLooks | None:
         table = self._table("encoder") if "encoder" in self.data else {}
-        self._keys(table, ("use", "doubt", "short", "short_doubt"), "encoder")
-        doubt, short, short_doubt = DEFAULT_LOOKS
-        use, short = table.get("use", True), table.get("short", short)
+        self._keys(table, ("use", "doubt"), "encoder")
+        use = table.get("use", True)
         if not isinstance(use, bool):
             self._fail("encoder: use", "must be true or false")
-        if not isinstance(short, int) or isinstance(short, bool) or short < 0:
-            self._fail("encoder: short", f"must be a number of characters, such as {DEFAULT_LOOKS[1]}")
-        looks = EncoderLooks(
-            self._probability(table, "encoder", "doubt", doubt),
-            short,
-            self._probability(table, "encoder", "short_doubt", short_doubt),
-        )
+        looks = EncoderLooks(self._probability(table, "encoder", "doubt", DEFAULT_DOUBT))
         return looks if use else None
 
     def _probability(self, table: Mapping[str, Any], name: str, key: str, default: float | None = None) -> float:

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from moderation import datasets
 from moderation.classifier import OUTPUTS, Array, log_odds
 from moderation.datasets import Labelled, span_f1
-from moderation.encoder import EncoderClassifier, Network, Tokeniser, joined
+from moderation.encoder import PASSAGE_CHARACTERS, EncoderClassifier, Network, Tokeniser, joined
 from moderation.linear import LinearClassifier, features, pairs, sentences
 from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, Model, load, save_linear, write_manifest
-from moderation.normalise import fold
+from moderation.normalise import Folded, fold
 from moderation.policy import Policy
 
 BITS = 18
@@ -43,9 +43,11 @@ FULL_SOURCE_ROWS = 4000
 """A larger source's rows weigh less, by the square root, so that no source drowns the others."""
 
 STACKED_ROWS = 8000
-"""Comments of the validation folds that fit the encoder's stacking and gate."""
+"""Comments of the validation folds that fit the encoder's stacking and calibrate the gate."""
 DOUBTED_SCORE = 0.8
 """The encoder's score from which the gate is fitted to let it look; about where the policy rejects."""
+GATED_ROWS, GATED_OWN_WEIGHT = 3000, 4.0
+"""Comments of a public source that fit the gate, and how much a sentence of our own counts beside one."""
 
 Report = Callable[[str], None]
 
@@ -114,7 +116,7 @@ def train(
         export(network, target / NETWORK)
         shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
         report(f"exported {target / NETWORK}; calibrating")
-        _calibrate_encoder(folder, linear, calibrate, policy, target)
+        _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
         write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING))
     report(f"wrote {target}")
     load.cache_clear()
@@ -122,9 +124,14 @@ def train(
 
 
 def _calibrate_encoder(
-    folder: Path, linear: LinearClassifier, calibrate: Sequence[Labelled], policy: Policy, target: Path
+    folder: Path,
+    linear: LinearClassifier,
+    fit: Sequence[Labelled],
+    calibrate: Sequence[Labelled],
+    policy: Policy,
+    target: Path,
 ) -> None:
-    """Write the encoder's stacking, shift and bar of evidence."""
+    """Write the encoder's stacking, shift and bar of evidence, and the gate before it."""
     size = len(OUTPUTS)
     network = Network((target / NETWORK).read_bytes())
     tokeniser = Tokeniser((target / TOKENISER).read_bytes())
@@ -141,33 +148,66 @@ def _calibrate_encoder(
     rows = random.Random(0).sample(calibrate, min(STACKED_ROWS, len(calibrate)))
     logits = both([row.text for row in rows])
     stacking = stack(logits, rows)
-    benign = both([row.text for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)])
-    shift = benign_shift(encoder(stacking).stacked(benign))
-    logits = np.concatenate([logits, benign])
-    gate = doubt_gate(linear.calibrated(logits[:, size:]), encoder(stacking, shift).stacked(logits)[:, 0])
+    benign = [row.text for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)]
+    shift = benign_shift(encoder(stacking).stacked(both(benign)))
+    whole = encoder(stacking, shift)
+    gated = gate_rows(fit)
+    folded = [fold(row.text, policy.words) for row in gated]
+    gate, gate_bias = fit_gate(
+        folded,
+        whole.score(folded)[:, 0],
+        [row.source.startswith(datasets.OWN) for row in gated],
+        [fold(row.text, policy.words) for row in rows],
+        whole.stacked(logits)[:, 0],
+    )
     rationales = datasets.rationales(folder)
     marked = [
         (row.text, rationales[row.text]) for row in calibrate if row.labels["reject"] == 1 and row.text in rationales
     ]
     bar = evidence_bar(bare, marked, policy)
-    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gate=gate)
+    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gate=gate, gate_bias=gate_bias)
 
 
-def doubt_gate(linear: Array, encoder: Array) -> Array:
-    """Give weights and an offset, shape (n_outputs + 1,), that tell from linear scores what the encoder would reject.
+def gate_rows(fit: Sequence[Labelled]) -> list[Labelled]:
+    """Give the rows whose encoder scores the gate learns: some of each public source, and each line of our own once."""
+    chance = random.Random(0)
+    by_source: dict[str, list[Labelled]] = {}
+    lines: dict[str, Labelled] = {}
+    for row in fit:
+        if row.source.startswith(datasets.OWN):
+            lines.setdefault(row.line, row)
+        elif len(row.text) <= PASSAGE_CHARACTERS:
+            by_source.setdefault(row.source, []).append(row)
+    drawn = [chance.sample(rows, min(GATED_ROWS, len(rows))) for rows in by_source.values()]
+    return [*lines.values(), *(row for rows in drawn for row in rows)]
+
+
+def fit_gate(
+    comments: Sequence[Folded], scores: Array, own: Sequence[bool], unseen: Sequence[Folded], unseen_scores: Array
+) -> tuple[Array, np.float32]:
+    """Give the weights, shape (2**bits,), and the offset of the logit that the encoder would reject.
 
     Parameters
     ----------
-    linear
-        Linear scores, shape (n_comments, n_outputs).
-    encoder
-        The encoder's scores that any guideline is broken, shape (n_comments,).
+    scores
+        The encoder's, that any guideline is broken, shape (n_comments,).
+    own
+        Which comments were written for this project.
+    unseen, unseen_scores
+        Comments that the encoder was not trained on and their scores; they make the logit that of a probability.
 
     Source: Viola and Jones, "Rapid object detection using a boosted cascade of simple features", CVPR 2001 (a cheap
     stage is fitted to let through what the dear one would find).
     """
-    found = _calibrate(log_odds(linear), (encoder >= DOUBTED_SCORE).astype(np.int8), np.ones(len(encoder), np.float32))
-    return np.array(found, dtype=np.float32)
+    matrix = Design().matrix([sentences(comment.skeleton.text) for comment in comments])
+    found = (scores >= DOUBTED_SCORE).astype(np.int8)
+    gate, bias = _fit(matrix, found, np.where(own, GATED_OWN_WEIGHT, 1.0).astype(np.float32))
+    none = np.zeros((0, 2), dtype=np.float32)
+    alone = LinearClassifier("gate", np.zeros((len(gate), 0), dtype=np.float32), none[:, 0], none, gate, bias)
+    found = (unseen_scores >= DOUBTED_SCORE).astype(np.int8)
+    doubts = log_odds(alone.score_and_doubt(unseen)[1])[:, None]
+    slope, offset = _calibrate(doubts, found, np.ones(len(found), dtype=np.float32))
+    return (slope * gate).astype(np.float16), np.float32(slope * bias + offset)
 
 
 def benign_shift(scores: Array) -> Array:
@@ -191,9 +231,7 @@ def benign_shift(scores: Array) -> Array:
 def _train_linear(
     fit: Sequence[Labelled], calibrate: Sequence[Labelled], policy: Policy, target: Path, report: Report
 ) -> LinearClassifier:
-    design = Design()
-    fit_words = [sentences(fold(row.text, policy.words).skeleton.text) for row in fit]
-    matrix = design.matrix(fit_words)
+    matrix = Design().matrix([sentences(fold(row.text, policy.words).skeleton.text) for row in fit])
     report(f"{matrix.shape[1]} features, {matrix.nnz} values")
     weight = row_weights(fit)
     weights = np.zeros((1 << BITS, len(OUTPUTS)), dtype=np.float32)

@@ -40,9 +40,10 @@ class Fake:
             row[[0, OUTPUTS.index("personal_attack")]] = [*found, self.other][0]
         return scores
 
-    def doubt(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Doubt as much as the first stage does."""
-        return scores[:, 0]
+    def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Doubt as much as it would reject."""
+        scores = self.score(comments)
+        return scores, scores[:, 0]
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         assert output == "personal_attack"

@@ -1,4 +1,3 @@
-import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -12,7 +11,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from moderation import ModelError
 from moderation.classifier import OUTPUTS
-from moderation.encoder import MAX_TOKENS, MAX_WINDOWS, STRIDE_TOKENS, EncoderClassifier, Network, Tokeniser, Tokens
+from moderation.encoder import MAX_TOKENS, PASSAGE_CHARACTERS, EncoderClassifier, Network, Tokeniser, Tokens
 from moderation.linear import LinearClassifier, features
 from moderation.normalise import Folded, Words, fold
 from moderation.training import UNSHIFTED
@@ -32,67 +31,43 @@ def tokeniser() -> Tokeniser:
     tokenizer = Tokenizer(WordPiece(ID, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.add_special_tokens(["[PAD]", "[CLS]", "[SEP]"])
-    # What a file may ask for, and windows must not do.
+    # What a file may ask for, and must not happen.
     tokenizer.enable_truncation(16)
     tokenizer.enable_padding(length=64)
     return Tokeniser(tokenizer.to_str().encode())
 
 
-# --------------------------------------------------------------------------- windows
+# --------------------------------------------------------------------------- word pieces
 
 
-def test_windows_hold_pieces_between_marks_and_their_spans(tokeniser: Tokeniser) -> None:
-    (window,) = tokeniser.windows("an idiot!")
-    assert window.ids == tuple(ID[piece] for piece in ("[CLS]", "an", "id", "##iot", "!", "[SEP]"))
-    assert window.spans == ((0, 0), (0, 2), (3, 5), (5, 8), (8, 9), (0, 0))
+def test_tokens_are_pieces_between_marks_with_their_spans(tokeniser: Tokeniser) -> None:
+    tokens = tokeniser.tokens("an idiot!")
+    assert tokens.ids == tuple(ID[piece] for piece in ("[CLS]", "an", "id", "##iot", "!", "[SEP]"))
+    assert tokens.spans == ((0, 0), (0, 2), (3, 5), (5, 8), (8, 9), (0, 0))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n"])
-def test_there_is_at_least_one_window(tokeniser: Tokeniser, text: str) -> None:
-    assert tokeniser.windows(text) == [Tokens((ID["[CLS]"], ID["[SEP]"]), ((0, 0), (0, 0)))]
+def test_no_words_are_two_marks(tokeniser: Tokeniser, text: str) -> None:
+    assert tokeniser.tokens(text) == Tokens((ID["[CLS]"], ID["[SEP]"]), ((0, 0), (0, 0)))
 
 
-@pytest.mark.parametrize(
-    ("count", "windows"),
-    [(1, 1), (SIZE - 1, 1), (SIZE, 1), (SIZE + 1, 2), (STRIDE_TOKENS + SIZE, 2), (STRIDE_TOKENS + SIZE + 1, 3)],
-)
-def test_windows_overlap_and_leave_nothing_out(tokeniser: Tokeniser, count: int, windows: int) -> None:
-    found = tokeniser.windows("word " * count)
-    assert len(found) == windows
-    words = [[span[0] // 5 for span in window.spans[1:-1]] for window in found]
-    assert sorted({word for window in words for word in window}) == list(range(count))
-    for before, after in pairwise(words):
-        assert before[STRIDE_TOKENS:] == after[: SIZE - STRIDE_TOKENS]
-    for window in found:
-        assert len(window.ids) == len(window.spans) <= MAX_TOKENS
-        assert (window.ids[0], window.ids[-1]) == (ID["[CLS]"], ID["[SEP]"])
-
-
-@pytest.mark.parametrize("more", [1, 50, 1000, 100_000])
-def test_a_very_long_text_is_read_in_so_many_windows_from_its_beginning_to_its_end(
-    tokeniser: Tokeniser, more: int
-) -> None:
-    whole = STRIDE_TOKENS * (MAX_WINDOWS - 1) + SIZE
-    assert len(tokeniser.windows("word " * whole)) == MAX_WINDOWS
-    found = tokeniser.windows("word " * (whole + more))
-    assert len(found) == MAX_WINDOWS
-    starts = [window.spans[1][0] // 5 for window in found]
-    assert starts[0] == 0
-    assert found[-1].spans[-2][1] == 5 * (whole + more) - 1
-    gaps = [after - before for before, after in pairwise(starts)]
-    assert STRIDE_TOKENS <= min(gaps)
-    assert max(gaps) - min(gaps) <= STRIDE_TOKENS  # spread evenly
+@pytest.mark.parametrize("count", [1, SIZE - 1, SIZE, SIZE + 1, 100_000])
+def test_so_many_tokens_at_most(tokeniser: Tokeniser, count: int) -> None:
+    tokens = tokeniser.tokens("word " * count)
+    assert len(tokens.ids) == len(tokens.spans) == min(count, SIZE) + 2
+    assert tokens.spans[1:-1] == tuple((place, place + 4) for place in range(0, 5 * min(count, SIZE), 5))
+    assert (tokens.ids[0], tokens.ids[-1]) == (ID["[CLS]"], ID["[SEP]"])
 
 
 def test_marks_that_a_comment_holds_are_no_marks(tokeniser: Tokeniser) -> None:
-    (window,) = tokeniser.windows(folded("[CLS] you [SEP] [PAD]").skeleton.text)
-    assert {ID["[CLS]"], ID["[SEP]"], ID["[PAD]"]}.isdisjoint(window.ids[1:-1])
+    tokens = tokeniser.tokens(folded("[CLS] you [SEP] [PAD]").skeleton.text)
+    assert {ID["[CLS]"], ID["[SEP]"], ID["[PAD]"]}.isdisjoint(tokens.ids[1:-1])
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"{}", b"\xff", b'{"model": 3}'])
 def test_what_is_no_tokeniser_is_named_in_one_line(raw: bytes) -> None:
     with pytest.raises(ModelError, match=r"^not a tokeniser \(.*\); restore the model or train again$"):
-        Tokeniser(raw).windows("hello")
+        Tokeniser(raw).tokens("hello")
 
 
 # --------------------------------------------------------------------------- the network
@@ -101,7 +76,7 @@ def test_what_is_no_tokeniser_is_named_in_one_line(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", [b"", b"no network", b"\x08\x08"])
 def test_what_is_no_network_is_named_in_one_line(tokeniser: Tokeniser, raw: bytes) -> None:
     with pytest.raises(ModelError) as caught:
-        Network(raw).run(tokeniser.windows("hello")[0])
+        Network(raw).run(tokeniser.tokens("hello"))
     assert str(caught.value).startswith("not a network (")
     assert "\n" not in str(caught.value)
 
@@ -113,23 +88,22 @@ def test_network_runs_an_exported_graph(tokeniser: Tokeniser) -> None:
     whole, real = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
     graph = helper.make_graph(
         [
-            helper.make_node("Mul", ["ids", "mask"], ["kept"]),
-            helper.make_node("Cast", ["kept"], ["tokens"], to=real),
-            helper.make_node("ReduceMax", ["tokens"], ["most"], axes=[1], keepdims=1),
-            helper.make_node("Concat", ["most"] * N, ["logits"], axis=1),
+            helper.make_node("Cast", ["ids"], ["tokens"], to=real),
+            helper.make_node("ReduceMax", ["tokens"], ["most"], axes=[0], keepdims=1),
+            helper.make_node("Concat", ["most"] * N, ["logits"], axis=0),
         ],
         "toy",
-        [helper.make_tensor_value_info(name, whole, [1, "n"]) for name in ("ids", "mask")],
+        [helper.make_tensor_value_info("ids", whole, ["n"])],
         [
-            helper.make_tensor_value_info("logits", real, [1, N]),
-            helper.make_tensor_value_info("tokens", real, [1, "n"]),
+            helper.make_tensor_value_info("logits", real, [N]),
+            helper.make_tensor_value_info("tokens", real, ["n"]),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    (window,) = tokeniser.windows("you fine")
-    logits, tokens = Network(model.SerializeToString()).run(window)
+    read = tokeniser.tokens("you fine")
+    logits, tokens = Network(model.SerializeToString()).run(read)
     assert logits.tolist() == [ID["fine"]] * N
-    assert tokens.tolist() == list(window.ids)
+    assert tokens.tolist() == list(read.ids)
 
 
 # --------------------------------------------------------------------------- scores
@@ -141,11 +115,11 @@ class FakeNetwork:
     def __init__(self, marked: dict[str, float], outputs: dict[str, str] | None = None) -> None:
         self.marked = marked
         self.outputs = outputs or {}
-        self.windows: list[Tokens] = []
+        self.read: list[Tokens] = []
 
-    def run(self, window: Tokens) -> tuple[np.ndarray, np.ndarray]:
-        self.windows.append(window)
-        pieces = [VOCABULARY[number] for number in window.ids]
+    def run(self, read: Tokens) -> tuple[np.ndarray, np.ndarray]:
+        self.read.append(read)
+        pieces = [VOCABULARY[number] for number in read.ids]
         tokens = np.array([self.marked.get(piece, -4.0) for piece in pieces], np.float32)
         speaking = [
             [logit for piece, logit in zip(pieces, tokens.tolist(), strict=True) if self.outputs.get(piece) == output]
@@ -189,27 +163,33 @@ def test_version_is_the_models(make: Make) -> None:
     assert (encoder.version, encoder.stage) == ("toy-1", "encoder")
 
 
-@pytest.mark.parametrize(("score", "doubt"), [(0.5, 0.5), (0.9, sigmoid(2 * math.log(9) + 0.0)), (0.0, 0.0)])
-def test_doubt_weighs_the_linear_scores(tokeniser: Tokeniser, score: float, doubt: float) -> None:
-    gate = np.zeros(N + 1, np.float32)
-    gate[OUTPUTS.index("threat")] = 2
-    encoder = EncoderClassifier(
-        linear_knowing("fine"), FakeNetwork({}), tokeniser, np.ones((N, 2 * N + 1)), UNSHIFTED, 0.0, gate
-    )  # type: ignore[arg-type]
-    scores = np.full((2, N), 0.3, np.float32)
-    scores[1, OUTPUTS.index("threat")] = score
-    assert encoder.doubt(scores)[1] == pytest.approx(doubt, abs=1e-5)
+SENTENCE = "word word word word word word word. "
 
 
-def test_the_worst_window_counts_for_each_output(make: Make) -> None:
-    encoder, network = make(
-        {"clown": 2.0, "you": 1.0, "fine": 0.5}, {"clown": "abuse", "you": "threat", "fine": "abuse"}
-    )
-    text = "clown " + "word " * 300 + "you fine"
+@pytest.mark.parametrize(
+    ("text", "begins", "why"),
+    [
+        ("word " * 79 + "clown", 0, "all of a comment that is short enough"),
+        ("fine clown. " + SENTENCE * 50, 0, "the beginning, where the worst is"),
+        (SENTENCE * 50 + "fine clown.", 50 * len(SENTENCE), "the end"),
+        (SENTENCE * 25 + "fine clown. " + SENTENCE * 25, 25 * len(SENTENCE), "the middle"),
+        (SENTENCE * 50, 0, "the beginning, where all is alike"),
+        ("word" * 500 + " word", 0, "a sentence that is too long, alone"),
+    ],
+)
+def test_the_passage_around_the_worst_sentence_is_read(make: Make, text: str, begins: int, why: str) -> None:
+    encoder, network = make({"clown": 2.0}, {"clown": "abuse"})
     logits = encoder.logits([folded(text)])[0]
-    assert len(network.windows) == 3
-    expected = dict.fromkeys(OUTPUTS, -4.0) | {"abuse": 2.0, "threat": 1.0}
-    assert dict(zip(OUTPUTS, logits.tolist(), strict=True)) == expected
+    (read,) = network.read
+    assert logits[OUTPUTS.index("abuse")] == (2.0 if "clown" in text else -4.0), why
+    words = [span for span, _ in encoder.word_logits(folded(text))]
+    first, last = words[0][0], words[-1][1]
+    assert first <= begins < last, why
+    assert "word" * 500 in text or last - first <= PASSAGE_CHARACTERS
+    assert (
+        len(text) <= PASSAGE_CHARACTERS or "word" * 500 in text or last - first > PASSAGE_CHARACTERS - 2 * len(SENTENCE)
+    )
+    assert len(read.ids) <= MAX_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -253,7 +233,7 @@ def test_each_output_has_weights_of_its_own(tokeniser: Tokeniser) -> None:
 def test_score_of_no_comments(make: Make) -> None:
     encoder, network = make({})
     scores = encoder.score([])
-    assert (scores.shape, scores.dtype, network.windows) == ((0, N), np.float32, [])
+    assert (scores.shape, scores.dtype, network.read) == ((0, N), np.float32, [])
 
 
 WORD = st.sampled_from(
@@ -294,8 +274,7 @@ def test_alone_equals_batch(make: Make, texts: list[str], data: st.DataObject) -
         ("an idіot here", ["idіot"], "a letter of another script"),
         ("what a ＣＬＯＷＮ", ["ＣＬＯＷＮ"], "wide letters"),
         ("an i<b>d</b>iot c\u200blown", ["i<b>d</b>iot c\u200blown"], "joined and disguised"),
-        ("word " * 300 + "clown", ["clown"], "in the last window"),
-        ("word " * (STRIDE_TOKENS + 5) + "clown " + "word " * 50, ["clown"], "once, though two windows hold it"),
+        ("word. " * 300 + "fine clown.", ["clown"], "in the passage that is read"),
         ("you fine", ["you"], "none reaches the bar: the nearest"),
         ("word fine word", ["word fine word"], "all as far from it"),
         ("", [], "nothing to show"),
@@ -313,22 +292,6 @@ def test_bar_is_inclusive_and_the_models_own(make: Make, bar: float, spans: list
     encoder, _ = make({"clown": 1.0, "you": -2.0}, bar=bar)
     text = "you word clown"
     assert [text[start:end] for start, end in encoder.evidence(folded(text), "any")] == spans
-
-
-class Places(FakeNetwork):
-    """Gives each piece its place in the window as its logit."""
-
-    def run(self, window: Tokens) -> tuple[np.ndarray, np.ndarray]:
-        return np.zeros(N, np.float32), np.arange(len(window.ids), dtype=np.float32)
-
-
-def test_word_logits_are_of_the_window_that_gives_the_highest(tokeniser: Tokeniser) -> None:
-    encoder = EncoderClassifier(
-        linear_knowing("fine"), Places({}), tokeniser, np.ones((N, 2 * N + 1), np.float32), UNSHIFTED, 0.0
-    )  # type: ignore[arg-type]
-    words = encoder.word_logits(folded("word " * (STRIDE_TOKENS + SIZE)))
-    # The second window begins behind the hundredth word; those that both hold lie later in the first.
-    assert [logit for _, logit in words] == [*range(1, SIZE + 1), *range(SIZE - STRIDE_TOKENS + 1, SIZE + 1)]
 
 
 def test_word_logits_are_of_the_highest_piece(make: Make) -> None:

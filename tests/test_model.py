@@ -42,7 +42,7 @@ def written(folder: Path) -> Path:
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
     stacking = np.ones((N, 2 * N + 1), np.float32)
-    np.savez(folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gate=np.ones(N + 1))
+    np.savez(folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gate=np.ones(256), gate_bias=0.5)
     write_manifest(folder, FILES)
     return folder
 
@@ -133,6 +133,9 @@ def test_both_stages_come_back(tmp_path: Path) -> None:
     assert (model.linear.stage, model.encoder.stage) == ("linear", "encoder")
     assert model.version == model.linear.version == model.encoder.version == "random-5"
     assert model.encoder.bar == 0.25
+    gated = LinearClassifier("random-5", *arrays(), np.ones(256, np.float16), 0.5)
+    for found, expected in zip(model.linear.score_and_doubt(COMMENTS), gated.score_and_doubt(COMMENTS), strict=True):
+        assert (found == expected).all()
 
 
 def test_manifest_names_every_file_with_its_digest(tmp_path: Path) -> None:
@@ -218,7 +221,8 @@ def test_every_file_is_checked(tmp_path: Path, name: str, change: Callable[[str]
         (with_array(STACKING, stacking=np.zeros((N, 2))), "encoder.npz of shapes"),
         (with_array(STACKING, stacking=np.full((N, 2 * N + 1), np.inf)), "weights that are no numbers"),
         (with_array(STACKING, bar=np.zeros(2)), "encoder.npz of shapes"),
-        (with_array(STACKING, gate=np.zeros(N)), "encoder.npz of shapes"),
+        (with_array(STACKING, gate=np.zeros(255)), "encoder.npz of shapes"),
+        (with_array(STACKING, gate_bias=np.zeros(1)), "encoder.npz of shapes"),
         (with_array(STACKING, bar=np.nan), "weights that are no numbers"),
         (without_array(STACKING, "stacking"), "not a model"),
         (without_array(STACKING, "bar"), "not a model"),

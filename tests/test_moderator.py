@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
 from moderation import moderator as pipe
 from moderation.classifier import OUTPUTS
+from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
-from moderation.policy import DEFAULT_LOOKS, GUIDELINES
+from moderation.policy import DEFAULT_DOUBT, GUIDELINES, SHORTEST_READING
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +223,8 @@ def cascade(policy: Policy) -> tuple[Moderator, Stated]:
     return Moderator(policy, Stated("linear"), encoder), encoder
 
 
-LONG, SHORT, LOW = DEFAULT_LOOKS
-PADDING = " word" * SHORT
+LOW, HUNDRED, LONG = (DEFAULT_DOUBT * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
+PADDING = " word" * PASSAGE_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -231,9 +232,17 @@ PADDING = " word" * SHORT
     [
         ("0.0 1.0", False, "approve", "linear", "no doubt"),
         (f"{LOW - 1e-6:.6f} 1.0", False, "approve", "linear", "just too little doubt"),
-        (f"{LOW} 1.0", True, "reject", "encoder", "just enough"),
+        (f"{LOW:.6f} 1.0", True, "reject", "encoder", "just enough"),
+        (
+            f"{HUNDRED - 1e-6:.6f} 1.0 ".ljust(100, "x"),
+            False,
+            "approve",
+            "linear",
+            "too little for a hundred characters",
+        ),
+        (f"{HUNDRED:.6f} 1.0 ".ljust(100, "x"), True, "reject", "encoder", "just enough for them"),
         (f"{LONG - 1e-6:.6f} 1.0{PADDING}", False, "approve", "linear", "just too little for a long comment"),
-        (f"{LONG} 1.0{PADDING}", True, "reject", "encoder", "just enough for a long comment"),
+        (f"{LONG:.6f} 1.0{PADDING}", True, "reject", "encoder", "just enough for it, however long"),
         ("0.6 1.0", True, "reject", "encoder", "rejected on second sight"),
         ("0.9 0.1", True, "approve", "encoder", "approved on second sight"),
         ("1.0 0.1", True, "approve", "encoder", "however sure the linear stage is"),
@@ -271,10 +280,10 @@ def test_evidence_is_of_the_stage_that_decides(toy_policy: Policy, text: str, lo
 
 def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy_policy: Policy) -> None:
     moderator, encoder = cascade(toy_policy)
-    texts = ["0.01 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.02 0.1", "0.5 0.3", "0.4 0.7 you"]
+    texts = ["0.001 0.9", "0.5 0.8", "0.5 0.2 I will kill you", "0.002 0.1", "0.5 0.3", "0.4 0.7 you"]
     decisions = moderator.review_many(texts)
     assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
-    assert [decision.score for decision in decisions] == [0.01, 0.8, 0.5, 0.02, 0.3, 0.7]
+    assert [decision.score for decision in decisions] == [0.001, 0.8, 0.5, 0.002, 0.3, 0.7]
     assert decisions == tuple(map(moderator.review, texts))
 
 
@@ -303,11 +312,9 @@ def test_cascade_decides_alone_as_in_any_batch(toy_policy: Policy, texts: list[s
         ("", ["0.3 0", "0.5 0", "1 0"]),
         ("[encoder]\nuse = true\n", ["0.3 0", "0.5 0", "1 0"]),
         ("[encoder]\nuse = false\n", []),
-        ("[encoder]\nuse = false\nshort_doubt = 0\n", []),
-        ("[encoder]\nshort_doubt = 0\n", ["0 0", "0.3 0", "0.5 0", "1 0"]),
-        ("[encoder]\nshort_doubt = 0.5\n", ["0.5 0", "1 0"]),
-        ("[encoder]\nshort = 4\nshort_doubt = 0\ndoubt = 0.5\n", ["0 0", "0.5 0", "1 0"]),
-        ("[encoder]\nshort = 5\nshort_doubt = 0.2\n", ["0.3 0", "0.5 0", "1 0"]),
+        ("[encoder]\nuse = false\ndoubt = 0\n", []),
+        ("[encoder]\ndoubt = 0\n", ["0 0", "0.3 0", "0.5 0", "1 0"]),
+        ("[encoder]\ndoubt = 1\n", ["0.3 0", "0.5 0", "1 0"]),
     ],
 )
 def test_policy_says_whether_and_where_the_encoder_looks(

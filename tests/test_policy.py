@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -6,7 +5,7 @@ import pytest
 
 from moderation import Effect, PolicyError, load_policy
 from moderation.normalise import fold
-from moderation.policy import DEFAULT_LOOKS, EncoderLooks, read_terms
+from moderation.policy import DEFAULT_DOUBT, EncoderLooks, read_terms
 from moderation.rules import apply_rules, check_examples, disagreeing_examples
 
 TERMS = "# toy words\nnitwit{,s}\t3\n!nitwitville\n"
@@ -108,7 +107,7 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
     check_examples(policy)
 
 
-LOOKS = EncoderLooks(*DEFAULT_LOOKS)
+LOOKS = EncoderLooks(DEFAULT_DOUBT)
 
 
 @pytest.mark.parametrize(
@@ -117,10 +116,9 @@ LOOKS = EncoderLooks(*DEFAULT_LOOKS)
         ("", LOOKS),
         ("[encoder]", LOOKS),
         ("[encoder]\nuse = true", LOOKS),
-        ("[encoder]\ndoubt = 0.2", replace(LOOKS, doubt=0.2)),
-        ("[encoder]\ndoubt = 1", replace(LOOKS, doubt=1.0)),
-        ("[encoder]\nshort_doubt = 0", replace(LOOKS, short_doubt=0.0)),
-        ("[encoder]\nshort = 0", replace(LOOKS, short=0)),
+        ("[encoder]\ndoubt = 0.2", EncoderLooks(0.2)),
+        ("[encoder]\ndoubt = 1", EncoderLooks(1.0)),
+        ("[encoder]\ndoubt = 0", EncoderLooks(0.0)),
         ("[encoder]\nuse = false", None),
         ("[encoder]\nuse = false\ndoubt = 0.2", None),
     ],
@@ -281,27 +279,14 @@ def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path)
         (
             "[list]",
             "[encoder]\nuses = true\n[list]",
-            "encoder: uses: unknown key; valid keys are use, doubt, short, short_doubt",
-        ),
-        *(
-            (
-                "[list]",
-                f"[encoder]\nshort = {value}\n[list]",
-                "encoder: short: must be a number of characters, such as 160",
-            )
-            for value in ("-1", "0.5", "true", '"160"')
+            "encoder: uses: unknown key; valid keys are use, doubt",
         ),
         *(
             ("[list]", f"[encoder]\nuse = {value}\n[list]", "encoder: use: must be true or false")
             for value in ("1", '"false"', "[]")
         ),
         *(
-            (
-                "[list]",
-                f"[encoder]\n{key} = {value}\n[list]",
-                f"encoder: {key}: must be a probability from 0 to 1",
-            )
-            for key in ("doubt", "short_doubt")
+            ("[list]", f"[encoder]\ndoubt = {value}\n[list]", "encoder: doubt: must be a probability from 0 to 1")
             for value in ("1.01", "-0.1", "true", '"0.3"', "nan", "[0.3, 0.98]")
         ),
         # patterns and lists

@@ -11,22 +11,25 @@ import pytest
 from moderation import datasets, training
 from moderation.classifier import OUTPUTS
 from moderation.datasets import Labelled, clusters, fold_of
+from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModerationError
 from moderation.linear import LinearClassifier, features
 from moderation.model import load
-from moderation.normalise import Folded, fold
+from moderation.normalise import Folded, Words, fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.training import (
     ANY_SHARE,
     ENCODER_ATTACK_SHARE,
+    GATED_ROWS,
     GUIDELINE_SHARE,
     LINEAR_SHARE,
     OWN_WEIGHT,
     SPEAKING,
     Design,
     benign_shift,
-    doubt_gate,
     evidence_bar,
+    fit_gate,
+    gate_rows,
     row_weights,
     stack,
     train,
@@ -40,6 +43,10 @@ FILLERS = (
 ).split()
 HELD = "the council has decided once more to close the only library in our part of the town for good"
 UNCLEAR = "rows of a source whose licence is unclear hold the word snollygoster"
+
+
+def folded(text: str) -> Folded:
+    return fold(text, Words(()))
 
 
 def sentence(chance: random.Random, word: str = "") -> str:
@@ -321,14 +328,29 @@ def test_stacking_leaves_out_what_is_not_said() -> None:
 
 def test_the_gate_doubts_what_the_encoder_rejects() -> None:
     chance = np.random.default_rng(4)
-    linear = chance.uniform(0.05, 0.95, size=(4000, len(OUTPUTS))).astype(np.float32)
-    threat = OUTPUTS.index("threat")
-    sure = 2 * np.log(linear[:, threat] / (1 - linear[:, threat])) - 1
-    encoder = np.where(chance.random(4000) < 1 / (1 + np.exp(-sure)), 0.9, 0.1).astype(np.float32)
-    gate = doubt_gate(linear, encoder)
-    expected = np.zeros(len(OUTPUTS) + 1)
-    expected[[threat, -1]] = 2, -1
-    assert gate == pytest.approx(expected, abs=0.2)
+    words = chance.choice(["bread", "cheese", "wine", "clown"], size=(3000, 4))
+    comments = [folded(" ".join(row)) for row in words.tolist()]
+    clowns = (words == "clown").any(axis=1)
+    share = np.where(clowns, 0.7, 0.1)
+    scores = np.where(chance.random(3000) < share, 0.9, 0.1).astype(np.float32)
+    gate, bias = fit_gate(comments[:2000], scores[:2000], [False] * 2000, comments[2000:], scores[2000:])
+    weights = np.zeros((len(gate), len(OUTPUTS)), np.float32)
+    none = np.zeros(len(OUTPUTS), np.float32)
+    linear = LinearClassifier("toy-1", weights, none, np.zeros((len(OUTPUTS), 2), np.float32), gate, float(bias))
+    _, doubts = linear.score_and_doubt(comments)
+    assert doubts[clowns].mean() == pytest.approx(0.7, abs=0.1)
+    assert doubts[~clowns].mean() == pytest.approx(0.1, abs=0.1)
+
+
+def test_the_gate_learns_each_line_of_our_own_once_and_not_all_of_a_source() -> None:
+    labels = dict.fromkeys(("reject", *GUIDELINES))
+    own = [Labelled(f"own {n}", "own:a", labels, line=f"line {n // 3}") for n in range(9)]
+    public = [Labelled(f"public {n}", "wide", labels) for n in range(GATED_ROWS + 5)]
+    long = [Labelled("x" * (PASSAGE_CHARACTERS + 1), "tall", labels)]
+    rows = gate_rows([*own, *public, *long])
+    assert [row.text for row in rows[:3]] == ["own 0", "own 3", "own 6"]
+    assert len(rows) == 3 + GATED_ROWS
+    assert {row.source for row in rows[3:]} == {"wide"}
 
 
 @pytest.mark.parametrize(

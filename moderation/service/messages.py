@@ -172,8 +172,6 @@ class EncoderLooksOut(BaseModel):
     """Which comments the encoder looks at: see the policy's table ``[encoder]``."""
 
     doubt: float
-    short: int
-    short_doubt: float
 
 
 class PolicyOut(BaseModel):
