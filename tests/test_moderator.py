@@ -224,6 +224,7 @@ def cascade(policy: Policy) -> tuple[Moderator, Stated]:
 
 
 LOW, HUNDRED, LONG = (DEFAULT_DOUBT * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
+TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS
 
 
@@ -234,13 +235,13 @@ PADDING = " word" * PASSAGE_CHARACTERS
         (f"{LOW - 1e-6:.6f} 1.0", False, "approve", "linear", "just too little doubt"),
         (f"{LOW:.6f} 1.0", True, "reject", "encoder", "just enough"),
         (
-            f"{HUNDRED - 1e-6:.6f} 1.0 ".ljust(100, "x"),
+            f"{HUNDRED - 1e-6:.6f} 1.0{TO_HUNDRED}",
             False,
             "approve",
             "linear",
             "too little for a hundred characters",
         ),
-        (f"{HUNDRED:.6f} 1.0 ".ljust(100, "x"), True, "reject", "encoder", "just enough for them"),
+        (f"{HUNDRED:.6f} 1.0{TO_HUNDRED}", True, "reject", "encoder", "just enough for them"),
         (f"{LONG - 1e-6:.6f} 1.0{PADDING}", False, "approve", "linear", "just too little for a long comment"),
         (f"{LONG:.6f} 1.0{PADDING}", True, "reject", "encoder", "just enough for it, however long"),
         ("0.6 1.0", True, "reject", "encoder", "rejected on second sight"),
