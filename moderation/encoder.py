@@ -180,7 +180,7 @@ class EncoderClassifier:
         text = comment.skeleton.text
         if len(text) <= PASSAGE_CHARACTERS:
             return 0, text
-        start, end = self._linear.passage(text, PASSAGE_CHARACTERS)
+        start, end = self._linear.passage(comment, PASSAGE_CHARACTERS)
         return start, text[start:end]
 
     def score(self, comments: Sequence[Folded]) -> Array:

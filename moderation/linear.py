@@ -11,6 +11,8 @@ ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", 
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from operator import add
 
 import mmh3
@@ -28,6 +30,8 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 _ENDING = re.compile(r"[.!?][\"')\]]*\Z")
 _KEPT_WORDS = 200_000
 _KEPT_LENGTH = 40
+_LEARNT_TOGETHER = 4096
+"""New words whose features are held at once, at most."""
 _EVIDENCE_SHARE = 0.7
 _EVIDENCE_WORDS = 6
 
@@ -65,11 +69,14 @@ def features(unit: str, bits: int) -> tuple[npt.NDArray[np.int64], Array]:
     if " " in unit:
         names, values = [f"b{unit}"], [1.0]
     else:
-        framed = f"<{unit[:40]}>"
-        pieces = [framed[i : i + n] for n in range(2, 6) for i in range(len(framed) - n + 1)]
-        names = [f"w{unit}", *pieces]
-        values = [1.0] + [len(pieces) ** -0.5] * len(pieces)
+        names = _names(unit)
+        values = [1.0] + [(len(names) - 1) ** -0.5] * (len(names) - 1)
     return np.array(list(map(mmh3.hash, names))) & ((1 << bits) - 1), np.array(values, dtype=np.float32)
+
+
+def _names(word: str) -> list[str]:
+    framed = f"<{word[:40]}>"
+    return [f"w{word}", *(framed[i : i + n] for n in range(2, 6) for i in range(len(framed) - n + 1))]
 
 
 _Token = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], bool]
@@ -111,6 +118,12 @@ class _Tokens(dict[str, _Token]):
         return known
 
 
+@lru_cache(maxsize=256)
+def _word_values(size: int) -> Array:
+    """Give the values of a word's features, as `features` has them."""
+    return np.array([1.0] + [(size - 1) ** -0.5] * (size - 1), dtype=np.float32)
+
+
 class LinearClassifier:
     """The sparse linear stage.
 
@@ -149,36 +162,32 @@ class LinearClassifier:
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
         self._tokens = _Tokens(self._row)
+        self._new: list[str] = []
         self._rows: Array = np.zeros((4096, len(self._bias)), dtype=np.float32)
 
     def _row(self, word: str) -> int:
-        """Give the row of `_rows` that holds what a word adds to each logit, the gate's last."""
+        """Give the row of `_rows` that holds what a word adds to each logit, the gate's last, once `_learn` was called."""
         row = self._row_of.get(word)
         if row is None:
-            row = len(self._row_of)
-            if row == len(self._rows):
-                self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            indices, values = features(word, self.bits)
-            self._rows[row] = values @ self._weights.take(indices, axis=0).astype(np.float32)
-            self._row_of[word] = row
+            row = self._row_of[word] = len(self._row_of)
+            self._new.append(word)
+            if len(self._new) == _LEARNT_TOGETHER:
+                self._learn()
         return row
 
-    def _of_words(self, words: Sequence[str]) -> Array:
-        """Give what each word adds to each logit, shape (n_words, n_outputs + 1)."""
-        rows = [self._row(word) for word in words]  # may replace `_rows`, so before it is read
-        return self._rows.take(np.array(rows, dtype=np.int64), axis=0)
-
-    def _of_pairs(self, words: Sequence[str]) -> Array:
-        """Give what each pair of a sentence's words adds to each logit, shape (n_words + 1, n_outputs + 1)."""
-        hashes = np.array([mmh3.hash(f"b{pair}") for pair in pairs(words)])
-        return self._weights.take(hashes & (len(self._weights) - 1), axis=0).astype(np.float32)
-
-    def _window_logits(self, text: str) -> tuple[list[list[str]], Array]:
-        """Give the sentences and, for each and then the whole, the logits."""
-        split = sentences(text)
-        sums = np.array([np.concatenate([self._of_words(words), self._of_pairs(words)]).sum(axis=0) for words in split])
-        sizes = np.array([len(words) for words in split], dtype=np.float32)
-        return split, self._logits(np.vstack([sums, sums.sum(axis=0, keepdims=True)]), np.append(sizes, sizes.sum()))
+    def _learn(self) -> None:
+        """Compute what the new words add to each logit: as a weighted sum of `features`, for many in one go."""
+        words, self._new = self._new, []
+        first, last = len(self._row_of) - len(words), len(self._row_of)
+        while last > len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+        names = list(map(_names, words))
+        hashes = np.fromiter(map(mmh3.hash, chain.from_iterable(names)), dtype=np.int64)
+        weights = self._weights.take(hashes & (len(self._weights) - 1), axis=0).astype(np.float32)
+        start = 0
+        for row, size in zip(range(first, last), map(len, names), strict=True):
+            np.matmul(_word_values(size), weights[start : start + size], out=self._rows[row])
+            start += size
 
     def _logits(self, sums: Array, sizes: Array) -> Array:
         return np.asarray(sums / np.sqrt(np.maximum(sizes, 1))[:, None] + self._bias, dtype=np.float32)
@@ -191,6 +200,25 @@ class LinearClassifier:
         """Give each comment's highest logits, the gate's last, shape (n_comments, n_outputs + 1)."""
         if not comments:
             return np.zeros((0, len(self._bias)), dtype=np.float32)
+        sizes, comment_starts, _, sums = self._windows(comments)
+        by_sentence = np.maximum.reduceat(self._logits(sums, sizes), comment_starts, axis=0)
+        by_comment = self._logits(np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(sizes, comment_starts))
+        return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
+
+    def _windows(self, comments: Sequence[Folded]) -> tuple[Array, list[int], Array, Array]:
+        """Give what the sentences of comments add to each logit, the gate's last.
+
+        Returns
+        -------
+        sizes : ndarray of shape (n_sentences,)
+            Words of each sentence.
+        comment_starts : list of int
+            The first sentence of each comment.
+        added : ndarray of shape (sum of 2 * sizes + 1, n_outputs + 1)
+            What each word of a sentence adds, then each of its pairs, one more.
+        sums : ndarray of shape (n_sentences, n_outputs + 1)
+            What each sentence adds.
+        """
         if len(self._row_of) > _KEPT_WORDS:
             self._row_of.clear()
             self._tokens.clear()
@@ -205,20 +233,15 @@ class LinearClassifier:
                 sizes.append(len(token_rows))
                 # Hashing a pair anew takes less time than finding it among all that were seen.
                 hashes.extend(map(mmh3.hash, map(add, ("b^ ", *begins), (*token_words, "$"))))
+        if self._new:
+            self._learn()
         counts = np.array(sizes)
-        # A sentence's words come first and then its pairs, one more.
         of_pairs = np.repeat(np.tile([False, True], len(sizes)), np.stack([counts, counts + 1], axis=1).ravel())
         added = np.empty((len(of_pairs), len(self._bias)), dtype=np.float32)
         added[~of_pairs] = self._rows.take(rows, axis=0)
         added[of_pairs] = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0)
         starts = np.cumsum(2 * counts + 1) - (2 * counts + 1)
-        sums = np.add.reduceat(added, starts, axis=0)
-        lengths = counts.astype(np.float32)
-        by_sentence = np.maximum.reduceat(self._logits(sums, lengths), comment_starts, axis=0)
-        by_comment = self._logits(
-            np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(lengths, comment_starts)
-        )
-        return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
+        return counts.astype(np.float32), comment_starts, added, np.add.reduceat(added, starts, axis=0)
 
     def _sentences(self, text: str) -> Iterator[_Sentence]:
         """Give what `sentences` gives, with each word as a pair begins with it and with its row."""
@@ -251,25 +274,23 @@ class LinearClassifier:
         logits = self._worst(comments)
         return self.calibrated(logits[:, :-1]), probabilities(logits[:, -1])
 
-    def passage(self, text: str, characters: int) -> tuple[int, int]:
-        """Give the half-open span of the whole sentences around the one that likeliest breaks any guideline.
+    def passage(self, comment: Folded, characters: int) -> tuple[int, int]:
+        """Give the half-open span, in the skeleton, of whole sentences around that which likeliest breaks a guideline.
 
         Parameters
         ----------
-        text
-            Of a skeleton.
         characters
             How long the passage may be; a longer sentence is given alone.
         """
-        split, logits = self._window_logits(text)
+        text = comment.skeleton.text
+        sizes, _, _, sums = self._windows([comment])
         places = [match.start() for match in _WORD.finditer(text)]
-        firsts = np.cumsum([0, *map(len, split)])[:-1]
-        starts = [0, *(places[first] for first in firsts[1:]), len(text)]
-        first = int(np.argmax(logits[:-1, 0]))
+        starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]
+        first = int(np.argmax(self._logits(sums, sizes)[:, 0]))
         last = first + 1
         while True:
             before = first > 0 and starts[last] - starts[first - 1] <= characters
-            after = last < len(split) and starts[last + 1] - starts[first - before] <= characters
+            after = last < len(sizes) and starts[last + 1] - starts[first - before] <= characters
             if not before and not after:
                 return starts[first], starts[last]
             first, last = first - before, last + after
@@ -286,15 +307,14 @@ class LinearClassifier:
         """
         column = OUTPUTS.index(output)
         view = comment.skeleton
-        split, logits = self._window_logits(view.text)
-        worst = int(np.argmax(logits[:-1, column]))
-        places = [match.span() for match in _WORD.finditer(view.text)]
-        first = sum(map(len, split[:worst]))
-        words = split[worst]
-        if not words:
+        sizes, _, added, sums = self._windows([comment])
+        worst = int(np.argmax(self._logits(sums, sizes)[:, column]))
+        first, size = int(sizes[:worst].sum()), int(sizes[worst])
+        if not size:
             return ()
-        alone = self._of_words(words)[:, column]
-        joint = self._of_pairs(words)[:, column]
+        start = 2 * first + worst
+        alone, joint = added[start : start + size, column], added[start + size : start + 2 * size + 1, column]
+        places = [match.span() for match in _WORD.finditer(view.text)]
         weight = alone + (joint[:-1] + joint[1:]) / 2
         order = np.argsort(-weight, kind="stable")
         rising = float(weight[weight > 0].sum())

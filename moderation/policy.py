@@ -280,12 +280,17 @@ class PatternSet:
             if (self._searches[place] or self._search(place))(encoded)
         ]
 
-    def excusing(self, text: str) -> Collection[str]:
-        """Give the patterns of an ``unless`` that may occur in the text."""
+    def excusing(self, text: str, rules: Iterable[str]) -> Collection[str]:
+        """Give the patterns of an ``unless`` of these rules that may occur in the text."""
         if self._texts_left > 0:
             return self._excuses
-        gate, every = self._excusing
-        return {self._excuses[place] for place in gate.candidates(text, every)}
+        among = 0
+        for rule in rules:
+            among |= self._excusing[rule]
+        if not among:
+            return ()
+        first = len(self._owned)
+        return {self._excuses[place - first] for place in self._gate[0].candidates(text, among)}
 
     @cached_property
     def _sets(self) -> list[tuple[Rule, Any]]:
@@ -301,16 +306,18 @@ class PatternSet:
 
     @cached_property
     def _gate(self) -> tuple[Gate, Mapping[str, int]]:
-        gate = Gate(pattern for _, pattern in self._owned)
+        # One for both kinds, so that a word is looked at once.
+        gate = Gate((*(pattern for _, pattern in self._owned), *self._excuses))
         return gate, {
             view: gate.selection(place for place, (rule, _) in enumerate(self._owned) if rule.reads(view))
             for view in VIEWS
         }
 
     @cached_property
-    def _excusing(self) -> tuple[Gate, int]:
-        gate = Gate(self._excuses)
-        return gate, gate.selection(range(len(self._excuses)))
+    def _excusing(self) -> Mapping[str, int]:
+        places = {pattern: place for place, pattern in enumerate(self._excuses, len(self._owned))}
+        gate, _ = self._gate
+        return {rule.id: gate.selection(map(places.__getitem__, rule.unless)) for rule in self._rules}
 
     def _search(self, place: int) -> Callable[[bytes], object]:
         """Compile one pattern to tell only whether it occurs."""

@@ -77,8 +77,9 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
         if not places:
             continue
         allowed = _by_rule(excused)
-        excusing = policy.patterns.excusing(text)
-        for rule_id, spans in _by_rule(places).items():
+        fired = _by_rule(places)
+        excusing = policy.patterns.excusing(text, fired)
+        for rule_id, spans in fired.items():
             rule = policy.rule(rule_id)
             spans = _without_allowed(spans, allowed.get(rule_id, []))
             spans = _without_excused(spans, rule, text, excusing, policy)

@@ -159,7 +159,8 @@ def test_the_first_texts_and_the_rest_have_the_same_candidates(
             pattern
             for rule in {rule for rule, _ in first}
             for pattern in rule.unless
-            if pattern not in patterns.excusing(text) and patterns.compiled(pattern).search(text)
+            if pattern not in patterns.excusing(text, [rule.id for rule in shipped.rules])
+            and patterns.compiled(pattern).search(text)
         }
         assert missing == set()
 
