@@ -166,7 +166,7 @@ class LinearClassifier:
         self._rows: Array = np.zeros((4096, len(self._bias)), dtype=np.float32)
 
     def _row(self, word: str) -> int:
-        """Give the row of `_rows` that holds what a word adds to each logit, the gate's last, once `_learn` was called."""
+        """Give the row of `_rows` that holds what a word adds to each logit, the gate last, once `_learn` ran."""
         row = self._row_of.get(word)
         if row is None:
             row = self._row_of[word] = len(self._row_of)

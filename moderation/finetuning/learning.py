@@ -18,7 +18,7 @@ from moderation.finetuning.stages import STAGES, Stage
 RATIONALE_SHARE = 1.0
 """Weight of the loss on the annotators' spans beside that on the labels."""
 SAVE_EVERY_BATCHES = 200
-_TAUGHT_AT_ONCE = 32
+_TAUGHT_AT_ONCE = 128
 
 Report = Callable[[str], None]
 

@@ -139,7 +139,7 @@ STAGES = (
         },
         2,
         5e-5,
-        {"own:abuse_third": 5, "own:attack_third": 5, "own:news": 3, "own:news_second": 8},
+        {"own:abuse_third": 5, "own:attack_third": 5, "own:news": 3, "own:news_second": 6},
         start=("broad", "near", "own", "long", "last"),
         taught=True,
     ),
