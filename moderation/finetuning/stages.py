@@ -21,6 +21,8 @@ class Stage:
         How often instead, for some of our own sources.
     start
         Earlier stages whose mean weights it begins with; where none is named it goes on from the one before.
+    kept
+        How much the weights learned count in the end, 0 to 1; the rest are those that it began with.
     taught
         Whether public comments are labelled by the network as the stage begins, so that what it makes of them stays.
     """
@@ -31,6 +33,7 @@ class Stage:
     learning_rate: float
     often: dict[str, int] = field(default_factory=dict)
     start: tuple[str, ...] = ()
+    kept: float = 1.0
     taught: bool = False
 
 
@@ -141,6 +144,7 @@ STAGES = (
         5e-5,
         {"own:abuse_third": 5, "own:attack_third": 5, "own:news": 3, "own:news_second": 6},
         start=("broad", "near", "own", "long", "last"),
+        kept=0.7,
         taught=True,
     ),
 )
