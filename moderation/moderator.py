@@ -176,4 +176,4 @@ def _comment(comment: Comment | str) -> Comment:
 
 
 def _rounded(classifier: Classifier, comments: Sequence[Folded]) -> list[list[float]]:
-    return [[round(score, 6) for score in row] for row in classifier.score(comments).tolist()]
+    return np.round(classifier.score(comments).astype(np.float64), 6).tolist()
