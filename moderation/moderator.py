@@ -176,4 +176,5 @@ def _comment(comment: Comment | str) -> Comment:
 
 
 def _rounded(classifier: Classifier, comments: Sequence[Folded]) -> list[list[float]]:
-    return np.round(classifier.score(comments).astype(np.float64), 6).tolist()
+    rounded: list[list[float]] = np.round(classifier.score(comments).astype(np.float64), 6).tolist()
+    return rounded
