@@ -45,7 +45,8 @@ def skeleton(plain: str, view: View, words: Words) -> View:
         return view
     ascii_only = text.isascii()
     signs = words.signs(text)
-    odd = {token for token in tokens if signs or not token.isascii() or is_odd(token, words)}
+    # Of letters alone only the suspects are odd.
+    odd = {token for token in tokens if signs or not token.isascii() or (not token.isalpha() and is_odd(token, words))}
     odd |= words.suspects(tokens)
     mostly_latin = True
     if not ascii_only:

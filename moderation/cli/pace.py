@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn
-
 from moderation.cli.app import ERRORS
 
 if TYPE_CHECKING:
@@ -37,6 +35,8 @@ def review_progress(quiet: bool) -> Iterator[Callable[["Summary", float], None]]
 
         yield line
         return
+    from rich.progress import BarColumn, Progress, TextColumn
+
     with Progress(BarColumn(), TextColumn("{task.fields[line]}", markup=False), console=ERRORS) as bar:
         task = bar.add_task("", total=None, line="")
 

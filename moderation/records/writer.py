@@ -59,9 +59,10 @@ class Layout:
 
     def clash(self, record: Record) -> RecordError | None:
         """Tell of a column that has the name of a decision's."""
-        if clash := [name for name in self.names.values() if name in record.values]:
-            return RecordError("", record.row, f"column {clash[0]!r} is new in this row; rename it")
-        return None
+        if record.values.keys().isdisjoint(self.names.values()):
+            return None
+        clash = next(name for name in self.names.values() if name in record.values)
+        return RecordError("", record.row, f"column {clash!r} is new in this row; rename it")
 
     def unknown(self, record: Record) -> RecordError | None:
         """Tell of a column that a table of these columns has no place for."""
@@ -110,8 +111,8 @@ class Writer:
         layout = self._layout
         if problem := layout.clash(record):
             return problem
-        given = decision.to_dict()
         if self._form == "jsonl":
+            given = decision.to_dict()
             named = _JSON({name: given[key] for key, name in layout.names.items()})
             if record.raw:
                 # Numbers, escapes and spaces stay as they were written.
@@ -123,9 +124,7 @@ class Writer:
         if problem := layout.unknown(record):
             return problem
         values = record.values
-        cells = [_cell(values.get(name)) for name in layout.columns]
-        cells.extend(_cell(given[key]) for key in layout.names)
-        self._write_cells(cells)
+        self._write_cells((*(_cell(values.get(name)) for name in layout.columns), *_decision_cells(decision)))
         return None
 
     def _begin(self, layout: Layout) -> None:
@@ -133,7 +132,7 @@ class Writer:
             self._write_cells((*layout.columns, *layout.names.values()))
 
     def _write_cells(self, cells: Sequence[str]) -> None:
-        writer = self._quoting if any("\r" in cell for cell in cells) else self._csv
+        writer = self._quoting if "\r" in "".join(cells) else self._csv
         writer.writerow(cells)
 
 
@@ -145,6 +144,23 @@ def _plain(value: Any) -> str:
 _JSON = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
+def _decision_cells(decision: Decision) -> tuple[str, ...]:
+    """Give the cells of `DECISION_COLUMNS`, as `_cell` would give what `Decision.to_dict` holds, but sooner."""
+    scores = ", ".join([f'"{name}": {score!r}' for name, score in decision.scores.items()])
+    return (
+        decision.verdict.value,
+        _JSON(list(decision.guidelines)) if decision.guidelines else "[]",
+        decision.reason,
+        repr(decision.score),
+        f"{{{scores}}}",
+        repr(decision.threshold),
+        decision.decided_by,
+        _JSON([finding.to_dict() for finding in decision.findings]) if decision.findings else "[]",
+        decision.policy,
+        decision.model,
+    )
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -153,4 +169,4 @@ def _cell(value: Any) -> str:
     # As JSON has them, without its detour.
     if type(value) is float and isfinite(value):
         return repr(value)
-    return _JSON(value) if value != [] else "[]"
+    return _JSON(value)
