@@ -120,7 +120,7 @@ def _pair(values: Sequence[T], alone: bool) -> tuple[T | None, T | None]:
 
 
 def _print(found: "Comparison", examples: int) -> None:
-    from moderation.comparison import APPROVED, REJECTED, SCORE, SIDES, THRESHOLD
+    from moderation.comparison import APPROVED, REJECTED, SCORE, SIDES, THRESHOLD, by_flips
     from moderation.decision import Verdict
 
     console = Console(highlight=False)
@@ -136,11 +136,10 @@ def _print(found: "Comparison", examples: int) -> None:
     approve, reject = Verdict.APPROVE, Verdict.REJECT
     verdicts = [(f"A {a.value}s", *(found.verdicts[a, b] for b in (approve, reject))) for a in (approve, reject)]
     _table(console, ("", "B approves", "B rejects"), verdicts)
-    guidelines = sorted(found.guidelines.items(), key=lambda item: (-item[1].rejected - item[1].approved, item[0]))
     _table(
         console,
         ("guideline", REJECTED, APPROVED, "A rejects", "B rejects"),
-        [(name, c.rejected, c.approved, c.a, c.b) for name, c in guidelines],
+        [(name, c.rejected, c.approved, c.a, c.b) for name, c in by_flips(found.guidelines)],
     )
     tipping = [(name, c.rejected, c.approved, str(c.a), str(c.b)) for name, c in found.rules.items()]
     tipping += [
@@ -188,12 +187,11 @@ def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[ob
 
 
 def _line(one: "Example") -> Text:
-    from moderation.comparison import causes
-    from moderation.decision import Verdict
+    from moderation.comparison import Difference
 
-    a, b = one.decisions
-    rejecting, approving = (b, a) if b.verdict is Verdict.REJECT else (a, b)
-    told = f"{one.id}: {', '.join(rejecting.guidelines)}, tipped by {', '.join(causes(rejecting, approving))}: "
+    difference = Difference.between(*one.decisions)
+    broken = ", ".join(difference.rejecting.guidelines)
+    told = f"{one.id}: {broken}, tipped by {', '.join(difference.causes)}: "
     marked = Text()
     for segment in one.segments:
         style = "bold underline red" if segment.effect else ""

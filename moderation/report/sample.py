@@ -16,6 +16,7 @@ SHOWN_CHARACTERS = 1200
 _SHOWN_FINDINGS = 40
 _SHOWN_EXCERPT = 120
 _LEAD_CHARACTERS = 300
+_KINDS = 400
 _STRENGTH = (Effect.REJECT, Effect.SCORE, Effect.REFER)
 
 T = TypeVar("T")
@@ -86,6 +87,39 @@ class Example:
     after: int
     decisions: tuple[Decision, ...]
     label: bool | None = None
+
+
+class Samples:
+    """Some comments of every kind to look at; kinds beyond the first few hundred are left out."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[str, str], Reservoir[tuple[int, Example]]] = {}
+
+    def offer(self, stratum: str, name: str, size: int, make: Callable[[], tuple[int, Example]]) -> None:
+        """Keep a comment as one of a kind, or not.
+
+        Parameters
+        ----------
+        stratum, name
+            The kind, such as ``guideline`` and ``threat``; the same comment may be of several.
+        size
+            How many of the kind are kept.
+        make
+            Gives the comment and its place among all of them; the numbers of rows will not do, since those of
+            several files may be the same.
+        """
+        kind = (stratum, name)
+        if kind not in self._kinds:
+            if len(self._kinds) >= _KINDS:
+                return
+            self._kinds[kind] = Reservoir(size, f"{stratum} {name}")
+        self._kinds[kind].offer(make)
+
+    def kept(self, stratum: str | None = None, name: str | None = None) -> tuple[Example, ...]:
+        """Give the comments kept of one kind, or of all, each once and in the order of the file."""
+        chosen = [of for kind, of in self._kinds.items() if stratum is None or kind == (stratum, name)]
+        kept = dict(pair for reservoir in chosen for pair in reservoir.kept)
+        return tuple(kept[place] for place in sorted(kept))
 
 
 def example(row: int, comment: Comment, decisions: Sequence[Decision], label: bool | None = None) -> Example:

@@ -1,7 +1,7 @@
 """What a decided file comes to, counted in one pass and in memory that does not grow with it."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ from moderation.errors import RecordError
 from moderation.finding import Effect
 from moderation.labels import Confusion, Ranking
 from moderation.report.decided import Decided
-from moderation.report.sample import Example, Reservoir, example
+from moderation.report.sample import Example, Samples, example
 
 BINS = 50
 """Bars of the score distribution; each holds scores from its lower edge (``>=``) to its upper (``<``), the last 1."""
@@ -19,7 +19,6 @@ SAMPLE = 150
 """Approved, and rejected, comments that are kept to look at."""
 
 _DIFFERENT = 1000
-_RESERVOIRS = 400
 _CAUSES = 5
 _RULE_SAMPLE = 3
 
@@ -75,7 +74,7 @@ class Tally:
         self.confusion_by: dict[str, Confusion] = {}
         self.ranking = Ranking()
         self._sample = sample
-        self._reservoirs: dict[tuple[str, str], Reservoir[tuple[int, Example]]] = {}
+        self._samples = Samples()
 
     @property
     def rows(self) -> int:
@@ -127,31 +126,21 @@ class Tally:
         decision, label = row.decision, row.label
         rejected = decision.verdict is Verdict.REJECT
 
-        # Rows of several files may have the same number.
         def make() -> tuple[int, Example]:
             return self.rows, example(row.record.row, row.record.comment, (decision,), label)
 
-        self._keep("verdict", decision.verdict.value, self._sample, make)
-        self._keep("decided", decision.decided_by, self._sample // 5, make)
+        self._samples.offer("verdict", decision.verdict.value, self._sample, make)
+        self._samples.offer("decided", decision.decided_by, self._sample // 5, make)
         for guideline in decision.guidelines:
-            self._keep("guideline", guideline, self._sample // 5, make)
+            self._samples.offer("guideline", guideline, self._sample // 5, make)
         for rule in {finding.rule: None for finding in decision.findings if finding.rule in self.rules}:
-            self._keep("rule", rule, min(_RULE_SAMPLE, self._sample), make)
+            self._samples.offer("rule", rule, min(_RULE_SAMPLE, self._sample), make)
         if label is not None and label != rejected:
-            self._keep("error", "wrong rejection" if rejected else "wrong approval", self._sample // 3, make)
-
-    def _keep(self, stratum: str, name: str, size: int, make: Callable[[], tuple[int, Example]]) -> None:
-        key = (stratum, name)
-        if key not in self._reservoirs:
-            if len(self._reservoirs) >= _RESERVOIRS:
-                return
-            self._reservoirs[key] = Reservoir(size, f"{stratum} {name}")
-        self._reservoirs[key].offer(make)
+            self._samples.offer("error", "wrong rejection" if rejected else "wrong approval", self._sample // 3, make)
 
     def examples(self) -> tuple[Example, ...]:
         """Give all comments kept to look at, each once, in the order of the file."""
-        kept = dict(pair for reservoir in self._reservoirs.values() for pair in reservoir.kept)
-        return tuple(kept[place] for place in sorted(kept))
+        return self._samples.kept()
 
     def errors(self, kind: str) -> tuple[Example, ...]:
         """Give the comments kept of one kind of error, those that the score was surest of first.
@@ -161,12 +150,8 @@ class Tally:
         kind
             ``wrong rejection`` or ``wrong approval``.
         """
-        reservoir = self._reservoirs.get(("error", kind))
         sign = -1 if kind == "wrong rejection" else 1
-        kept = sorted(
-            reservoir.kept if reservoir else (), key=lambda pair: (sign * pair[1].decisions[0].score, pair[0])
-        )
-        return tuple(found for _, found in kept)
+        return tuple(sorted(self._samples.kept("error", kind), key=lambda found: sign * found.decisions[0].score))
 
 
 def _bounded(counter: Counter[K], key: K, other: K) -> K:
