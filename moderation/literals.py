@@ -19,7 +19,7 @@ from ahocorasick_rs import AhoCorasick
 
 from moderation.vocabulary import COMMON
 
-REMEMBERED = 100_000
+REMEMBERED = 200_000
 """Words whose contribution is kept; then all are forgotten."""
 REMEMBERED_LENGTH = 40
 CLAUSES = 4

@@ -30,7 +30,7 @@ toxic is mostly personal, while the public data sets are mostly about swearing a
 half of the news comments that chooses (AUC there 0.70 to 0.72 and 0.79 to 0.81)."""
 ENCODER_ATTACK_SHARE = 0.25
 """The same for the encoder's logits."""
-LINEAR_SHARE = 0.3
+LINEAR_SHARE = 0.5
 """How much of the linear stage's logit is added to the encoder's, that any guideline is broken. Both chosen on the
 same half and the validation lines of our own."""
 ANY_SHARE, GUIDELINE_SHARE = 0.005, 0.001
