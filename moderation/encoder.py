@@ -144,8 +144,8 @@ class EncoderClassifier:
     shift
         Shape (n_outputs,): what is added to each output's logit before the highest makes that of any
         guideline; so a plain threat counts although its comment is otherwise mild.
-    bar
-        Logit from which a word counts as evidence.
+    bar, gap
+        A word counts as evidence whose logit reaches the bar and lies at most the gap below the highest.
     """
 
     stage = "encoder"
@@ -158,10 +158,12 @@ class EncoderClassifier:
         stacking: Array,
         shift: Array,
         bar: float,
+        gap: float = np.inf,
     ) -> None:
         self.version = linear.version
         self._shift = shift
         self.bar = bar
+        self.gap = gap
         self._linear = linear
         self._network = network
         self._tokeniser = tokeniser
@@ -207,9 +209,7 @@ class EncoderClassifier:
         that comes nearest.
         """
         words = self.word_logits(comment)
-        if not words:
-            return ()
-        return joined(comment, words, self.bar) or joined(comment, words, max(logit for _, logit in words))
+        return marked(comment, words, self.bar, self.gap) or marked(comment, words, -np.inf, 0.0)
 
     def word_logits(self, comment: Folded) -> list[tuple[tuple[int, int], float]]:
         """Give, of each word read, its half-open span in the skeleton and its logit of being marked."""
@@ -220,9 +220,15 @@ class EncoderClassifier:
         return [((before + start, before + end), logit) for (start, end), logit in _words(text, pieces)]
 
 
-def joined(comment: Folded, words: Sequence[tuple[tuple[int, int], float]], bar: float) -> tuple[tuple[int, int], ...]:
-    """Give the half-open spans of the original of the words whose logit reaches the bar; neighbours are joined."""
+def marked(
+    comment: Folded, words: Sequence[tuple[tuple[int, int], float]], bar: float, gap: float
+) -> tuple[tuple[int, int], ...]:
+    """Give the half-open spans of the original of the words that reach the bar and lie within the gap of the highest.
+
+    Neighbours are joined.
+    """
     view = comment.skeleton
+    bar = max(bar, max((logit for _, logit in words), default=0.0) - gap)
     spans: list[tuple[int, int]] = []
     for (start, end), logit in words:
         if logit < bar:

@@ -11,7 +11,7 @@ from moderation import datasets
 from moderation.comment import Comment
 from moderation.datasets import Labelled, span_f1
 from moderation.decision import Decision, Verdict
-from moderation.encoder import EncoderClassifier, joined
+from moderation.encoder import EncoderClassifier, marked
 from moderation.moderator import Moderator
 from moderation.normalise import fold
 from moderation.policy import GUIDELINES, Policy
@@ -222,7 +222,8 @@ def evidence_f1(
     agreement = []
     for row in rows:
         comment = fold(row.text, policy.words)
-        agreement.append(span_f1(joined(comment, encoder.word_logits(comment), encoder.bar), marks[row.text]))
+        found = marked(comment, encoder.word_logits(comment), encoder.bar, encoder.gap)
+        agreement.append(span_f1(found, marks[row.text]))
     return len(rows), float(np.mean(agreement)) if agreement else 0.0
 
 

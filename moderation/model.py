@@ -91,16 +91,15 @@ def load(folder: Path) -> Model:
         _check_shapes(weights, bias, calibration)
         if NETWORK not in raw:
             return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None)
-        stacking, shift, bar, gate, gate_bias = _arrays(
-            raw[STACKING], ("stacking", "shift", "bar", "gate", "gate_bias")
-        )
+        second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "gate", "gate_bias"))
         size = len(OUTPUTS)
-        shapes = [array.shape for array in (stacking, shift, bar, gate, gate_bias)]
-        if shapes != [(size, 2 * size + 1), (size,), (), weights.shape[:1], ()]:
+        shapes = [array.shape for array in second]
+        if shapes != [(size, 2 * size + 1), (size,), (), (), weights.shape[:1], ()]:
             raise ValueError(f"{STACKING} of shapes {shapes}")
+        stacking, shift, bar, gap, gate, gate_bias = second
         linear = LinearClassifier(manifest["version"], weights, bias, calibration, gate, float(gate_bias))
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
-        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar)))
+        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), float(gap)))
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:

@@ -4,6 +4,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from moderation import datasets
 from moderation.classifier import OUTPUTS, Array, log_odds
 from moderation.datasets import Labelled, span_f1
-from moderation.encoder import PASSAGE_CHARACTERS, EncoderClassifier, Network, Tokeniser, joined
+from moderation.encoder import PASSAGE_CHARACTERS, EncoderClassifier, Network, Tokeniser, marked
 from moderation.linear import LinearClassifier, features, pairs, sentences
 from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, Model, load, save_linear, write_manifest
 from moderation.normalise import Folded, fold
@@ -161,11 +162,13 @@ def _calibrate_encoder(
         whole.stacked(logits)[:, 0],
     )
     rationales = datasets.rationales(folder)
-    marked = [
+    explained = [
         (row.text, rationales[row.text]) for row in calibrate if row.labels["reject"] == 1 and row.text in rationales
     ]
-    bar = evidence_bar(bare, marked, policy)
-    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gate=gate, gate_bias=gate_bias)
+    bar, gap = evidence_bar(bare, explained, policy)
+    np.savez_compressed(
+        target / STACKING, stacking=stacking, shift=shift, bar=bar, gap=gap, gate=gate, gate_bias=gate_bias
+    )
 
 
 def gate_rows(fit: Sequence[Labelled]) -> list[Labelled]:
@@ -285,8 +288,8 @@ def stack(both: Array, rows: Sequence[Labelled]) -> Array:
 
 def evidence_bar(
     encoder: EncoderClassifier, rows: Sequence[tuple[str, Sequence[tuple[int, int]]]], policy: Policy
-) -> float:
-    """Give the bar at which a word's evidence agrees best with what annotators marked.
+) -> tuple[float, float]:
+    """Give the bar and the gap, see `EncoderClassifier`, at which evidence agrees best with what annotators marked.
 
     Parameters
     ----------
@@ -296,11 +299,11 @@ def evidence_bar(
     folded = [fold(text, policy.words) for text, _ in rows]
     words = [encoder.word_logits(comment) for comment in folded]
 
-    def agreement(bar: float) -> float:
-        found = [joined(comment, scored, bar) for comment, scored in zip(folded, words, strict=True)]
+    def agreement(place: tuple[float, float]) -> float:
+        found = [marked(comment, scored, *place) for comment, scored in zip(folded, words, strict=True)]
         return float(np.mean([span_f1(spans, marks) for spans, (_, marks) in zip(found, rows, strict=True)]))
 
-    return max((step / 4 for step in range(-12, 9)), key=agreement)
+    return max(product((step / 4 for step in range(-12, 9)), (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 9.0)), key=agreement)
 
 
 class Design:

@@ -145,11 +145,12 @@ def make(tokeniser: Tokeniser) -> Make:
         outputs: dict[str, str] | None = None,
         stacking: Sequence[float] = (1, 0, 0),
         bar: float = 0.0,
+        gap: float = np.inf,
     ) -> tuple[EncoderClassifier, FakeNetwork]:
         network = FakeNetwork(marked, outputs)
         own, linear, offset = (np.float32(share) for share in stacking)
         weights = np.hstack([own * np.eye(N), linear * np.eye(N), np.full((N, 1), offset)]).astype(np.float32)
-        return EncoderClassifier(linear_knowing("fine"), network, tokeniser, weights, UNSHIFTED, bar), network  # type: ignore[arg-type]
+        return EncoderClassifier(linear_knowing("fine"), network, tokeniser, weights, UNSHIFTED, bar, gap), network  # type: ignore[arg-type]
 
     return made
 
@@ -290,6 +291,13 @@ def test_evidence(make: Make, text: str, spans: list[str], why: str, output: str
 @pytest.mark.parametrize(("bar", "spans"), [(-3, ["you", "clown"]), (1, ["clown"]), (1.5, ["clown"])])
 def test_bar_is_inclusive_and_the_models_own(make: Make, bar: float, spans: list[str]) -> None:
     encoder, _ = make({"clown": 1.0, "you": -2.0}, bar=bar)
+    text = "you word clown"
+    assert [text[start:end] for start, end in encoder.evidence(folded(text), "any")] == spans
+
+
+@pytest.mark.parametrize(("gap", "spans"), [(0, ["clown"]), (2.9, ["clown"]), (3, ["you", "clown"])])
+def test_gap_is_inclusive_and_counts_from_the_highest(make: Make, gap: float, spans: list[str]) -> None:
+    encoder, _ = make({"clown": 1.0, "you": -2.0}, bar=-9, gap=gap)
     text = "you word clown"
     assert [text[start:end] for start, end in encoder.evidence(folded(text), "any")] == spans
 

@@ -42,7 +42,9 @@ def written(folder: Path) -> Path:
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
     stacking = np.ones((N, 2 * N + 1), np.float32)
-    np.savez(folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gate=np.ones(256), gate_bias=0.5)
+    np.savez(
+        folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gap=0.5, gate=np.ones(256), gate_bias=0.5
+    )
     write_manifest(folder, FILES)
     return folder
 
@@ -132,7 +134,7 @@ def test_both_stages_come_back(tmp_path: Path) -> None:
     assert isinstance(model.encoder, EncoderClassifier)
     assert (model.linear.stage, model.encoder.stage) == ("linear", "encoder")
     assert model.version == model.linear.version == model.encoder.version == "random-5"
-    assert model.encoder.bar == 0.25
+    assert (model.encoder.bar, model.encoder.gap) == (0.25, 0.5)
     gated = LinearClassifier("random-5", *arrays(), np.ones(256, np.float16), 0.5)
     for found, expected in zip(model.linear.score_and_doubt(COMMENTS), gated.score_and_doubt(COMMENTS), strict=True):
         assert (found == expected).all()

@@ -356,13 +356,13 @@ def test_the_gate_learns_each_line_of_our_own_once_and_not_all_of_a_source() -> 
 @pytest.mark.parametrize(
     ("marked", "expected", "why"),
     [
-        ([(4, 9)], -0.75, "the first step above what is not marked"),
-        ([(0, 9)], -3, "as low as it goes"),
-        ([], 1.25, "above all words: both find nothing"),
+        ([(4, 9)], (-3, 0.25), "the nearer to the highest the better"),
+        ([(0, 9)], (-3, 2.0), "as far from it as both words are"),
+        ([], (1.25, 0.25), "above all words: both find nothing"),
     ],
 )
 def test_evidence_bar_agrees_best_with_what_is_marked(
-    toy_policy: Policy, marked: list[tuple[int, int]], expected: float, why: str
+    toy_policy: Policy, marked: list[tuple[int, int]], expected: tuple[float, float], why: str
 ) -> None:
     encoder = Stage({}, {"clown": 1.0, "you": -1.0})
     assert evidence_bar(encoder, [("you clown", marked)], toy_policy) == expected, why  # type: ignore[arg-type]
