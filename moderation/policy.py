@@ -56,7 +56,7 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_DOUBT = 0.12
+DEFAULT_DOUBT = 0.13
 """What `EncoderLooks` holds where a policy does not say."""
 SHORTEST_READING = 30
 """Characters of a comment of which a shorter one takes the encoder no less time."""
