@@ -123,9 +123,8 @@ def decide(
     ModelError
         When a score is no probability: nothing is approved because of it.
     """
-    for score in scores.values():
-        if not 0 <= score <= 1:
-            raise ModelError(f"{model}: gave scores that are no probabilities; train it again")
+    if not all(0 <= score <= 1 for score in scores.values()):
+        raise ModelError(f"{model}: gave scores that are no probabilities; train it again")
     effects = [finding.effect for finding in findings]
     rejecting = [finding for finding in findings if finding.effect is Effect.REJECT] if effects else []
     referred = Effect.REFER in effects

@@ -66,17 +66,22 @@ def features(unit: str, bits: int) -> tuple[npt.NDArray[np.int64], Array]:
         A word has itself and its two to five letter pieces, weighted by the square root of their
         number; a pair has itself.
     """
-    if " " in unit:
-        names, values = [f"b{unit}"], [1.0]
-    else:
-        names = _names(unit)
-        values = [1.0] + [(len(names) - 1) ** -0.5] * (len(names) - 1)
-    return np.array(list(map(mmh3.hash, names))) & ((1 << bits) - 1), np.array(values, dtype=np.float32)
+    names = [f"b{unit}"] if " " in unit else _names(unit)
+    return np.array(list(map(mmh3.hash, names))) & ((1 << bits) - 1), _values(len(names))
 
 
 def _names(word: str) -> list[str]:
+    """Give the names of a word's features, its own and then those of its letter pieces."""
     framed = f"<{word[:40]}>"
     return [f"w{word}", *(framed[i : i + n] for n in range(2, 6) for i in range(len(framed) - n + 1))]
+
+
+@lru_cache(maxsize=256)
+def _values(size: int) -> Array:
+    """Give the values of so many features: 1 for the first, and for the others the square root of their share."""
+    values = np.full(size, max(1, size - 1) ** -0.5, dtype=np.float32)
+    values[0] = 1
+    return values
 
 
 _Token = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], bool]
@@ -116,12 +121,6 @@ class _Tokens(dict[str, _Token]):
                 self.clear()
             self[token] = known
         return known
-
-
-@lru_cache(maxsize=256)
-def _word_values(size: int) -> Array:
-    """Give the values of a word's features, as `features` has them."""
-    return np.array([1.0] + [(size - 1) ** -0.5] * (size - 1), dtype=np.float32)
 
 
 class LinearClassifier:
@@ -186,7 +185,7 @@ class LinearClassifier:
         weights = self._weights.take(hashes & (len(self._weights) - 1), axis=0).astype(np.float32)
         start = 0
         for row, size in zip(range(first, last), map(len, names), strict=True):
-            np.matmul(_word_values(size), weights[start : start + size], out=self._rows[row])
+            np.matmul(_values(size), weights[start : start + size], out=self._rows[row])
             start += size
 
     def _logits(self, sums: Array, sizes: Array) -> Array:

@@ -371,7 +371,7 @@ class Gate:
     def selection(self, patterns: Iterable[int]) -> int:
         """Give what `candidates` is to be told in order to ask for these patterns only."""
         wanted = set(patterns)
-        return sum(1 << place for place, owner in enumerate(self._owners) if owner in wanted) if wanted else 0
+        return sum(1 << place for place, owner in enumerate(self._owners) if owner in wanted)
 
     def candidates(self, text: str, among: int) -> list[int]:
         """Give the indices, ascending, of the patterns that can occur in a text; ``among`` as by `selection`."""

@@ -142,25 +142,23 @@ def _calibrate_encoder(
 
     bare = encoder(np.zeros((size, 2 * size + 1), dtype=np.float32))
 
-    def both(texts: Sequence[str]) -> Array:
-        folded = [fold(text, policy.words) for text in texts]
-        return np.concatenate([bare.logits(folded), linear.logits(folded)], axis=1)
+    def folded(rows: Sequence[Labelled]) -> list[Folded]:
+        return [fold(row.text, policy.words) for row in rows]
+
+    def both(comments: Sequence[Folded]) -> Array:
+        return np.concatenate([bare.logits(comments), linear.logits(comments)], axis=1)
 
     rows = random.Random(0).sample(calibrate, min(STACKED_ROWS, len(calibrate)))
-    logits = both([row.text for row in rows])
+    unseen = folded(rows)
+    logits = both(unseen)
     stacking = stack(logits, rows)
-    benign = [row.text for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)]
+    benign = folded([row for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)])
     shift = benign_shift(encoder(stacking).stacked(both(benign)))
     whole = encoder(stacking, shift)
     gated = gate_rows(fit)
-    folded = [fold(row.text, policy.words) for row in gated]
-    gate, gate_bias = fit_gate(
-        folded,
-        whole.score(folded)[:, 0],
-        [row.source.startswith(datasets.OWN) for row in gated],
-        [fold(row.text, policy.words) for row in rows],
-        whole.stacked(logits)[:, 0],
-    )
+    seen = folded(gated)
+    own = [row.source.startswith(datasets.OWN) for row in gated]
+    gate, gate_bias = fit_gate(seen, whole.score(seen)[:, 0], own, unseen, whole.stacked(logits)[:, 0])
     rationales = datasets.rationales(folder)
     explained = [
         (row.text, rationales[row.text]) for row in calibrate if row.labels["reject"] == 1 and row.text in rationales

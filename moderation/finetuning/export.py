@@ -12,7 +12,7 @@ from moderation.finetuning.network import Network
 class Passage(nn.Module):
     """The network as it reads one passage at a time: the same sums, without padding and with fewer steps.
 
-    Query, key and value are one product, and the query's scale is in its weights; that takes a fifth less time.
+    Query, key and value are one product, and the query's scale is in its weights; that takes less time.
     """
 
     def __init__(self, network: Network) -> None:

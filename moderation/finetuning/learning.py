@@ -86,7 +86,7 @@ def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, rep
     optimiser = torch.optim.AdamW(_groups(network), lr=stage.learning_rate, fused=True)
     warm = max(1, len(todo) // 16)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min((step + 1) / warm, max(0.02, (len(todo) - step) / (len(todo) - warm)))
+        optimiser, lambda step: min((step + 1) / warm, max(0.02, (len(todo) - step) / max(1, len(todo) - warm)))
     )
     first = 0
     if state.is_file():

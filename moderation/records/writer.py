@@ -111,8 +111,8 @@ class Writer:
         layout = self._layout
         if problem := layout.clash(record):
             return problem
+        given = decision.to_dict()
         if self._form == "jsonl":
-            given = decision.to_dict()
             named = _JSON({name: given[key] for key, name in layout.names.items()})
             if record.raw:
                 # Numbers, escapes and spaces stay as they were written.
@@ -124,7 +124,9 @@ class Writer:
         if problem := layout.unknown(record):
             return problem
         values = record.values
-        self._write_cells((*(_cell(values.get(name)) for name in layout.columns), *_decision_cells(decision)))
+        cells = [_cell(values.get(name)) for name in layout.columns]
+        cells.extend(_cell(given[key]) for key in layout.names)
+        self._write_cells(cells)
         return None
 
     def _begin(self, layout: Layout) -> None:
@@ -144,23 +146,6 @@ def _plain(value: Any) -> str:
 _JSON = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
-def _decision_cells(decision: Decision) -> tuple[str, ...]:
-    """Give the cells of `DECISION_COLUMNS`, as `_cell` would give what `Decision.to_dict` holds, but sooner."""
-    scores = ", ".join([f'"{name}": {score!r}' for name, score in decision.scores.items()])
-    return (
-        decision.verdict.value,
-        _JSON(list(decision.guidelines)) if decision.guidelines else "[]",
-        decision.reason,
-        repr(decision.score),
-        f"{{{scores}}}",
-        repr(decision.threshold),
-        decision.decided_by,
-        _JSON([finding.to_dict() for finding in decision.findings]) if decision.findings else "[]",
-        decision.policy,
-        decision.model,
-    )
-
-
 def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value
@@ -169,4 +154,4 @@ def _cell(value: Any) -> str:
     # As JSON has them, without its detour.
     if type(value) is float and isfinite(value):
         return repr(value)
-    return _JSON(value)
+    return _JSON(value) if value != [] else "[]"

@@ -59,8 +59,8 @@ def make_app(file: Path | None, options: dict[str, Any]) -> FastAPI:
     sys.setswitchinterval(0.001)  # The desk's thread computes; a request must not wait 5 ms for its turn.
     PatientProtocol.header_timeout_seconds = read_settings(file, **options).header_timeout_seconds
     app = create_app(read_settings(file, **options), partial(read_settings, file, **options))
-    # What was loaded stays, and so do the words that are remembered: to look through them again and again takes the
-    # collector 100 ms each time, while requests wait. The young it looks through as before.
+    # What was loaded stays, and so do the words that are remembered: the collector need not look through them again
+    # and again while requests wait. The young it looks through as before.
     gc.collect()
     gc.freeze()
     gc.set_threshold(2_000, 10, 10_000)

@@ -1,0 +1,121 @@
+"""What fine-tuning does beside learning; it runs where torch is installed, as for training."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="fine-tuning is no part of what the tests install")
+transformers = pytest.importorskip("transformers", reason="fine-tuning is no part of what the tests install")
+
+from moderation.classifier import OUTPUTS  # noqa: E402
+from moderation.encoder import Network as RunTime  # noqa: E402
+from moderation.encoder import Tokens  # noqa: E402
+from moderation.finetuning import export, fine_tune  # noqa: E402
+from moderation.finetuning import learning as module  # noqa: E402
+from moderation.finetuning.export import Passage  # noqa: E402
+from moderation.finetuning.learning import taught  # noqa: E402
+from moderation.finetuning.network import Network  # noqa: E402
+from moderation.finetuning.samples import Sample, batches, marked_tokens  # noqa: E402
+from moderation.finetuning.stages import Stage  # noqa: E402
+from moderation.view import View  # noqa: E402
+
+N = len(OUTPUTS)
+
+
+def small(seed: int = 1) -> Network:
+    torch.manual_seed(seed)
+    config = transformers.BertConfig(
+        vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32
+    )
+    return Network(transformers.BertModel(config, add_pooling_layer=False)).eval()
+
+
+def sample(*ids: int, public: bool = True, label: float = 1.0) -> Sample:
+    return Sample(ids, (label, *[-1.0] * (N - 1)), 1.0, None, public)
+
+
+@pytest.mark.parametrize("ids", [[2, 3], [2, 7, 9, 3], list(range(2, 40))])
+def test_the_exported_network_computes_the_same(ids: list[int], tmp_path: Path) -> None:
+    network = small()
+    whole = torch.tensor([ids])
+    with torch.no_grad():
+        logits, tokens = network(whole, torch.ones_like(whole))
+        alone = Passage(network).eval()(whole[0])
+    assert torch.allclose(alone[0], logits[0], atol=1e-5)
+    assert torch.allclose(alone[1], tokens[0], atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own making
+def test_the_written_network_runs_without_torch_as_it_did(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="fine-tuning is no part of what the tests install")
+    network = small()
+    export(network, tmp_path / "encoder.onnx")
+    ids = (2, 11, 17, 23, 3)
+    found = RunTime((tmp_path / "encoder.onnx").read_bytes()).run(Tokens(ids, ((0, 0),) * len(ids)))
+    with torch.no_grad():
+        expected = network(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long))
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(one - other[0].numpy()).max() < 0.05  # 8-bit weights
+
+
+def test_only_public_comments_are_taught(tmp_path: Path) -> None:
+    network = small()
+    samples = [sample(2, 5, 3), sample(2, 6, 7, 3, public=False), sample(2, 8, 9, 10, 3)]
+    found = taught(network, samples)
+    assert [one.ids for one in found] == [one.ids for one in samples]
+    assert found[1] == samples[1]
+    with torch.no_grad():
+        for place in (0, 2):
+            ids = torch.tensor([samples[place].ids])
+            said = torch.sigmoid(network(ids, torch.ones_like(ids))[0][0])
+            assert found[place].labels == pytest.approx(said.tolist(), abs=0.02)  # bfloat16
+
+
+def test_a_token_has_the_mean_share_of_its_characters() -> None:
+    view = View("abcd", None)
+    tokens = Tokens((1, 2, 3, 4), ((0, 0), (0, 2), (2, 4), (0, 0)))
+    assert marked_tokens(view, tokens, np.array([1, 0.5, 0, 0], np.float32)) == (0.0, 0.75, 0.0, 0.0)
+
+
+class Drawn:
+    """Gives the same few comments at every stage, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def draw(self, stage: Stage, seed: int) -> list[Sample]:
+        self.asked.append(stage.name)
+        return [sample(2, 5, number, 3, label=number % 2) for number in range(6, 12)]
+
+
+def test_a_stage_begins_where_it_says_goes_as_far_and_is_learned_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "new_network", small)
+    stages = [
+        Stage("one", {}, 1, 1e-2),
+        Stage("two", {}, 1, 1e-2),
+        Stage("half", {}, 1, 1e-2, start=("one", "two"), kept=0.5),
+        Stage("nothing", {}, 1, 1e-2, start=("one", "two"), kept=0.0, taught=True),
+    ]
+    drawn, lines = Drawn(), []
+    fine_tune(drawn, tmp_path, lines.append, stages)  # type: ignore[arg-type]
+    one, two, half, nothing = (
+        torch.load(tmp_path / f"{stage.name}.pt", weights_only=True)["head.weight"] for stage in stages
+    )
+    assert not torch.allclose(one, two)
+    assert torch.allclose(nothing, (one + two) / 2)
+    assert not torch.allclose(half, nothing)
+    assert not list(tmp_path.glob("*.part.pt"))
+    fine_tune(drawn, tmp_path, lines.append, stages)  # type: ignore[arg-type]
+    assert drawn.asked == [stage.name for stage in stages]
+
+
+def test_a_batch_is_within_its_tokens_and_none_is_lost() -> None:
+    import random
+
+    samples = [sample(*range(2, 2 + size)) for size in [3, 90, 128, 5, 60] * 40]
+    made = batches(samples, random.Random(0))
+    assert sorted(len(one.ids) for batch in made for one in batch) == sorted(len(one.ids) for one in samples)
+    assert all(len(batch) * max(len(one.ids) for one in batch) <= 3072 for batch in made)
