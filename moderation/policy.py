@@ -140,7 +140,8 @@ class EncoderLooks:
 
     def at(self, doubt: float, characters: int) -> bool:
         """Say whether the encoder looks at a comment with this doubt and so many characters to read."""
-        return 100 * doubt >= self.doubt * max(characters, SHORTEST_READING)
+        # To as many places as a doubt has, so that what is just enough on paper is enough.
+        return doubt >= round(self.doubt * max(characters, SHORTEST_READING) / 100, 6)
 
 
 @dataclass(frozen=True)

@@ -348,7 +348,7 @@ def test_jigsaw_auc_by_label() -> None:
 class Marks:
     """Marks «clown»."""
 
-    bar = 0.5
+    bar, gap = 0.5, 1.0
 
     def word_logits(self, comment: Folded) -> list[tuple[tuple[int, int], float]]:
         return [(match.span(), float(match[0] == "clown")) for match in re.finditer(r"\w+", comment.skeleton.text)]
