@@ -326,7 +326,8 @@ def test_stacking_leaves_out_what_is_not_said() -> None:
     assert (stack(both[:8], said) == more).all()
 
 
-def test_the_gate_doubts_what_the_encoder_rejects() -> None:
+def test_the_gate_doubts_what_the_encoder_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "BITS", 12)  # quicker
     chance = np.random.default_rng(4)
     words = chance.choice(["bread", "cheese", "wine", "clown"], size=(3000, 4))
     comments = [folded(" ".join(row)) for row in words.tolist()]
