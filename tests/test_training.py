@@ -45,8 +45,11 @@ HELD = "the council has decided once more to close the only library in our part 
 UNCLEAR = "rows of a source whose licence is unclear hold the word snollygoster"
 
 
+NO_WORDS = Words(())
+
+
 def folded(text: str) -> Folded:
-    return fold(text, Words(()))
+    return fold(text, NO_WORDS)
 
 
 def sentence(chance: random.Random, word: str = "") -> str:
@@ -326,8 +329,7 @@ def test_stacking_leaves_out_what_is_not_said() -> None:
     assert (stack(both[:8], said) == more).all()
 
 
-def test_the_gate_doubts_what_the_encoder_rejects(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "BITS", 12)  # quicker
+def test_the_gate_doubts_what_the_encoder_rejects() -> None:
     chance = np.random.default_rng(4)
     words = chance.choice(["bread", "cheese", "wine", "clown"], size=(3000, 4))
     comments = [folded(" ".join(row)) for row in words.tolist()]
