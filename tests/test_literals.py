@@ -117,7 +117,10 @@ PATTERN = st.recursive(
 def test_no_pattern_that_occurs_is_left_out(data: st.DataObject, pattern: str, before: str, after: str) -> None:
     try:
         compiled = compile_pattern(pattern)
-        example = data.draw(st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True))
+        # What a group repeated at most twice matches, its endless repetition matches as well; of that, nested,
+        # Python's own engine may never be done.
+        finite = pattern.replace(")+", "){1,2}").replace(")*", "){0,2}")
+        example = data.draw(st.from_regex(re.compile(finite, re.ASCII), fullmatch=True))
     except (re2.error, re.error):
         assume(False)
     text = before + example[:200] + after
