@@ -329,6 +329,16 @@ class PatternSet:
         self._searches[place] = search
         return search
 
+    def prepare(self) -> None:
+        """Make all now that is else made when first needed, for a caller whose comments must not wait for it."""
+        self._texts_left = 0
+        _ = self._excusing
+        for place, (_, pattern) in enumerate(self._owned):
+            self._search(place)
+            self.compiled(pattern)
+        for pattern in self._excuses:
+            self.compiled(pattern)
+
     def compiled(self, pattern: str) -> Any:
         """Give the compiled form of one pattern; made when first asked for."""
         if pattern not in self._compiled:

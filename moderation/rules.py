@@ -4,6 +4,8 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable
+from functools import cache
+from typing import Any
 
 from moderation.errors import PolicyError
 from moderation.finding import Finding
@@ -196,9 +198,15 @@ def _repeated_links(text: str, at_least: int) -> list[tuple[int, int]]:
     links = [match.span() for match in _LINK.finditer(text)]
     if len(links) < at_least:
         return []
-    from tldextract import TLDExtract
-
-    extract = TLDExtract(suffix_list_urls=(), cache_dir=None)
+    extract = _domains()
     sites = [extract(text[start:end].lower()).top_domain_under_public_suffix for start, end in links]
     counts = Counter(sites)
     return [span for span, site in zip(links, sites, strict=True) if site and counts[site] >= at_least]
+
+
+@cache
+def _domains() -> Any:
+    """Give what reads domains; it holds the whole list, so it is made once."""
+    from tldextract import TLDExtract
+
+    return TLDExtract(suffix_list_urls=(), cache_dir=None)

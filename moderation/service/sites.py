@@ -7,12 +7,14 @@ from fastapi import Request
 
 from moderation.moderator import Moderator
 from moderation.normalise import fold
-from moderation.policy import TEXTS_BEFORE_GATE, Policy
+from moderation.policy import Policy
 from moderation.service.errors import NotFound, Unauthorised
 from moderation.service.keys import Caller
 from moderation.service.settings import Settings
 
 DEFAULT_SITE = "default"
+_WARMING = f"The trains ran late: see {' and '.join(['www.example.com/trains'] * 9)}, or ask 020 7946 0018."
+"""A comment that has the libraries loaded that read links and telephone numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def load_sites(settings: Settings, check: Callable[[Policy], None] = lambda poli
     for site in sites.values():
         check(site.policy)
         # Compiled, and read into memory, before the first comment waits for it.
-        site.moderator.review_many(["What a thoughtful article about the trains."] * (TEXTS_BEFORE_GATE + 2))
+        site.policy.patterns.prepare()
+        site.moderator.review(_WARMING)
         if site.moderator.encoder:
             site.moderator.encoder.score([fold("Thank you.", site.policy.words)])
     return sites
