@@ -25,6 +25,7 @@ from moderation.evaluation import (
 )
 from moderation.fairness import bias, counterfactual
 from moderation.markdown import figure, markdown
+from moderation.model import continued
 from moderation.moderator import Moderator
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
@@ -261,8 +262,11 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
     trained = [[s.name, s.licence, s.url, str(s.weight)] for s in sources if s.use == "train"]
     unused = ", ".join(s.name for s in sources if s.use in ("held-out", "news"))
     looks = figures["encoder_looks"] or {}
+    earlier = continued(folder)
     encoder = f"""
-Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights)
+Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights{
+        f"; it continues that of {earlier}" if earlier else ""
+    })
 reads the comments that it would reject, judging from their words, with a probability of at least
 {looks.get("doubt")} for each hundred characters to read; of a long one it reads the passage around the worst
 sentence. Its logit and the linear stage's are stacked into one calibrated probability for each output. A second head,

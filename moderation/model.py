@@ -62,15 +62,28 @@ def save_linear(folder: Path, weights: Array, bias: Array, calibration: Array) -
     write_manifest(folder, (LINEAR,))
 
 
-def write_manifest(folder: Path, files: tuple[str, ...]) -> None:
-    """Write the digests that `load` checks; the folder's name is the model's version."""
+def write_manifest(folder: Path, files: tuple[str, ...], continued: str | None = None) -> None:
+    """Write the digests that `load` checks; the folder's name is the model's version.
+
+    Parameters
+    ----------
+    continued
+        Version of the model whose encoder was fine-tuned further.
+    """
     manifest = {
         "format": FORMAT,
         "version": folder.name,
         "outputs": list(OUTPUTS),
+        "continued": continued,
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def continued(folder: Path) -> str | None:
+    """Give the version of the model whose encoder this one's continues, if any."""
+    found: str | None = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("continued")
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -15,6 +15,7 @@ from moderation import datasets
 from moderation.classifier import OUTPUTS, Array, log_odds
 from moderation.datasets import Labelled, span_f1
 from moderation.encoder import PASSAGE_CHARACTERS, EncoderClassifier, Network, Tokeniser, marked
+from moderation.errors import ModelError
 from moderation.linear import LinearClassifier, features, pairs, sentences
 from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, Model, load, save_linear, write_manifest
 from moderation.normalise import Folded, fold
@@ -84,6 +85,7 @@ def train(
     report: Report,
     work: Path | None = None,
     feedback: Sequence[Labelled] = (),
+    earlier: Path | None = None,
 ) -> Model:
     """Fit, calibrate and write a model.
 
@@ -100,12 +102,15 @@ def train(
     work
         Where the encoder's state is kept while it is fine-tuned (about two hours on two cores); a run
         that was cut off goes on from there. None trains the linear stage only.
+    earlier
+        Folder of a model whose encoder is fine-tuned further, instead of the pre-trained one.
 
     Raises
     ------
     ModerationError
-        When the data sets cannot be read.
+        When the data sets or the earlier model cannot be read.
     """
+    continued = None if earlier is None else _continued(earlier)
     report("reading the data sets")
     fit, calibrate = training_rows(folder, feedback)
     report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on")
@@ -113,15 +118,23 @@ def train(
     if work is not None:
         from moderation.finetuning import Samples, base_folder, export, fine_tune
 
-        network = fine_tune(Samples(folder, fit, policy), work, report)
+        network = fine_tune(Samples(folder, fit, policy), work, report, earlier and earlier / NETWORK)
         export(network, target / NETWORK)
         shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
         report(f"exported {target / NETWORK}; calibrating")
         _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
-        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING))
+        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING), continued)
     report(f"wrote {target}")
     load.cache_clear()
     return load(target)
+
+
+def _continued(earlier: Path) -> str:
+    """Give the version of the model whose encoder goes on learning, once it has been checked."""
+    model = load(earlier)
+    if model.encoder is None:
+        raise ModelError(f"{earlier}: has no encoder; name a model that has one")
+    return model.version
 
 
 def _calibrate_encoder(

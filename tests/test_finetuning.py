@@ -11,11 +11,13 @@ transformers = pytest.importorskip("transformers", reason="fine-tuning is no par
 from moderation.classifier import OUTPUTS  # noqa: E402
 from moderation.encoder import Network as RunTime  # noqa: E402
 from moderation.encoder import Tokens  # noqa: E402
+from moderation.errors import ModelError  # noqa: E402
 from moderation.finetuning import export, fine_tune  # noqa: E402
 from moderation.finetuning import learning as module  # noqa: E402
 from moderation.finetuning.export import Passage  # noqa: E402
 from moderation.finetuning.learning import taught  # noqa: E402
 from moderation.finetuning.network import Network  # noqa: E402
+from moderation.finetuning.restore import restore  # noqa: E402
 from moderation.finetuning.samples import Sample, batches, marked_tokens  # noqa: E402
 from moderation.finetuning.stages import Stage  # noqa: E402
 from moderation.view import View  # noqa: E402
@@ -28,7 +30,12 @@ def small(seed: int = 1) -> Network:
     config = transformers.BertConfig(
         vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=32
     )
-    return Network(transformers.BertModel(config, add_pooling_layer=False)).eval()
+    network = Network(transformers.BertModel(config, add_pooling_layer=False)).eval()
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.ndim == 1:  # All zeros or ones at first, and what is equal is exported once.
+                value.add_(0.1 * torch.randn_like(value))
+    return network
 
 
 def sample(*ids: int, public: bool = True, label: float = 1.0) -> Sample:
@@ -57,6 +64,37 @@ def test_the_written_network_runs_without_torch_as_it_did(tmp_path: Path) -> Non
         expected = network(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long))
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other[0].numpy()).max() < 0.05  # 8-bit weights
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own making
+def test_what_was_written_can_be_fine_tuned_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnx", reason="fine-tuning is no part of what the tests install")
+    file = tmp_path / "encoder.onnx"
+    network, other = small(1), small(2)
+    export(network, file)
+    restore(other, file)
+    ids = torch.tensor([[2, 11, 17, 23, 3]])
+    with torch.no_grad():
+        found, expected = other(ids, torch.ones_like(ids)), network(ids, torch.ones_like(ids))
+    for one, sought in zip(found, expected, strict=True):
+        assert torch.allclose(one, sought, atol=0.03)  # 8-bit weights
+
+    monkeypatch.setattr(module, "new_network", lambda: small(3))
+    stages = [Stage("first", {}, 1, 1e-2), Stage("last", {}, 1, 1e-2, start=("first",), kept=0.0)]
+    lines: list[str] = []
+    fine_tune(Drawn(), tmp_path / "work", lines.append, file, stages)  # type: ignore[arg-type]
+    state = torch.load(tmp_path / "work" / "last.pt", weights_only=True)
+    assert torch.allclose(state["head.weight"], other.head.weight)
+    assert not (tmp_path / "work" / "first.pt").exists()
+
+
+def test_a_file_that_is_no_network_of_ours_cannot_be_fine_tuned_further(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="fine-tuning is no part of what the tests install")
+    file = tmp_path / "encoder.onnx"
+    for raw in (b"garbage", b""):
+        file.write_bytes(raw)
+        with pytest.raises(ModelError, match=r"encoder\.onnx: not a network"):
+            restore(small(), file)
 
 
 def test_only_public_comments_are_taught(tmp_path: Path) -> None:
@@ -100,7 +138,7 @@ def test_a_stage_begins_where_it_says_goes_as_far_and_is_learned_once(
         Stage("nothing", {}, 1, 1e-2, start=("one", "two"), kept=0.0, taught=True),
     ]
     drawn, lines = Drawn(), []
-    fine_tune(drawn, tmp_path, lines.append, stages)  # type: ignore[arg-type]
+    fine_tune(drawn, tmp_path, lines.append, stages=stages)  # type: ignore[arg-type]
     one, two, half, nothing = (
         torch.load(tmp_path / f"{stage.name}.pt", weights_only=True)["head.weight"] for stage in stages
     )
@@ -108,7 +146,7 @@ def test_a_stage_begins_where_it_says_goes_as_far_and_is_learned_once(
     assert torch.allclose(nothing, (one + two) / 2)
     assert not torch.allclose(half, nothing)
     assert not list(tmp_path.glob("*.part.pt"))
-    fine_tune(drawn, tmp_path, lines.append, stages)  # type: ignore[arg-type]
+    fine_tune(drawn, tmp_path, lines.append, stages=stages)  # type: ignore[arg-type]
     assert drawn.asked == [stage.name for stage in stages]
 
 

@@ -43,6 +43,15 @@ def train(
             metavar="DIR",
         ),
     ] = None,
+    further: Annotated[
+        Path | None,
+        typer.Option(
+            "--further",
+            help="A model whose encoder learns further, with today's sentences and feedback, instead of one that "
+            "begins anew: half an hour.",
+            metavar="MODEL",
+        ),
+    ] = None,
     feedback: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +63,8 @@ def train(
     need_training_packages()
     if classifier is Stages.ENCODER:
         raise typer.BadParameter("the encoder needs the linear stage: train cascade, or linear alone")
+    if further is not None and classifier is Stages.LINEAR:
+        raise typer.BadParameter("--further continues an encoder: leave --classifier linear out")
     from moderation import datasets
     from moderation.card import measure, write_card
     from moderation.training import train as fit
@@ -64,7 +75,7 @@ def train(
         _need_encoder_packages()
         state = work or output.with_name(f"{output.name}.work")
     loaded = policy_of(policy)
-    model = fit(data, loaded, output, lambda step: ERRORS.print(step, markup=False), state, said)
+    model = fit(data, loaded, output, lambda step: ERRORS.print(step, markup=False), state, said, further)
     with progress(False) as told:
         figures = measure(data, Moderator(loaded, model.linear, model.encoder), told)
     write_card(output, model.version, figures)

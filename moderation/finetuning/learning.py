@@ -12,6 +12,7 @@ from torch import nn
 from moderation.classifier import OUTPUTS
 from moderation.errors import ModerationError
 from moderation.finetuning.network import SEED, Network, new_network
+from moderation.finetuning.restore import restore
 from moderation.finetuning.samples import Sample, Samples, batches
 from moderation.finetuning.stages import STAGES, Stage
 
@@ -24,17 +25,30 @@ Report = Callable[[str], None]
 
 
 def fine_tune(
-    samples: Samples, work: Path, report: Report, stages: Sequence[Stage] = STAGES, seed: int = SEED
+    samples: Samples,
+    work: Path,
+    report: Report,
+    earlier: Path | None = None,
+    stages: Sequence[Stage] = STAGES,
+    seed: int = SEED,
 ) -> Network:
     """Fine-tune through all stages; state is kept in ``work``, and a run that was cut off goes on from there.
+
+    Parameters
+    ----------
+    earlier
+        A model's ONNX file to fine-tune further, through the last stage alone.
 
     Raises
     ------
     ModerationError
-        When the state in ``work`` cannot be read.
+        When the state in ``work`` or the earlier model cannot be read.
     """
     work.mkdir(parents=True, exist_ok=True)
     network = new_network()
+    if earlier is not None:
+        restore(network, earlier)
+        stages = [replace(stages[-1], start=())]
     for stage in stages:
         done = work / f"{stage.name}.pt"
         if done.is_file():
