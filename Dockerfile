@@ -17,11 +17,13 @@ RUN /opt/moderation/bin/pip install --no-deps /src \
  && /opt/moderation/bin/pip uninstall --yes pip setuptools
 
 FROM python:3.11-slim-bookworm
-RUN groupadd --system --gid 10001 moderation \
- && useradd --system --uid 10001 --gid moderation --no-create-home --home-dir /var/lib/moderation moderation \
+RUN groupadd --gid 10001 moderation \
+ && useradd --uid 10001 --gid moderation --no-create-home --home-dir /var/lib/moderation --shell /usr/sbin/nologin \
+    moderation \
  && install -d -o moderation -g moderation -m 0700 /var/lib/moderation
 COPY --from=build /opt/moderation /opt/moderation
-ENV PATH=/opt/moderation/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+# ONNX Runtime looks up its maker's server and leaves files in the state folder unless it is told not to.
+ENV PATH=/opt/moderation/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \
     MODERATION_HOST=0.0.0.0 MODERATION_PORT=8000 MODERATION_STATE=/var/lib/moderation
 USER 10001:10001
 WORKDIR /var/lib/moderation
