@@ -87,7 +87,7 @@ def taught(network: Network, samples: Sequence[Sample]) -> list[Sample]:
     for start in range(0, len(order), _TAUGHT_AT_ONCE):
         places = order[start : start + _TAUGHT_AT_ONCE]
         ids, mask = _padded([samples[i].ids for i in places])
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), halved():
             said = torch.sigmoid(network(ids, mask)[0].float()).tolist()
         for place, row in zip(places, said, strict=True):
             found[place] = replace(samples[place], labels=tuple(row))
@@ -152,7 +152,7 @@ def _loss(network: Network, batch: Sequence[Sample]) -> torch.Tensor:
             marked[row, : len(sample.ids)] = torch.tensor(sample.marked)
     labels = torch.tensor([sample.labels for sample in batch])
     weight = torch.tensor([sample.weight for sample in batch])
-    with torch.autocast("cpu", torch.bfloat16):
+    with halved():
         logits, tokens = network(ids, mask)
     by_label = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels.clamp(min=0), reduction="none")
     # Whether to reject is asked of every comment; that counts as much as all six guidelines together.
@@ -163,6 +163,12 @@ def _loss(network: Network, batch: Sequence[Sample]) -> torch.Tensor:
         spans = nn.functional.binary_cross_entropy_with_logits(tokens.float()[said], marked[said])
         loss = loss + RATIONALE_SHARE * spans * said.any(1).float().mean()
     return loss
+
+
+def halved() -> torch.autocast:
+    """Compute in 16 bits where the processor can; others would emulate it, ten times slower than 32 bits."""
+    able = torch.cpu.get_capabilities()
+    return torch.autocast("cpu", torch.bfloat16, enabled=any(able.get(name) for name in ("avx512_bf16", "amx_bf16")))
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
