@@ -22,8 +22,7 @@ RUN groupadd --gid 10001 moderation \
     moderation \
  && install -d -o moderation -g moderation -m 0700 /var/lib/moderation
 COPY --from=build /opt/moderation /opt/moderation
-# ONNX Runtime looks up its maker's server and leaves files in the state folder unless it is told not to.
-ENV PATH=/opt/moderation/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 \
+ENV PATH=/opt/moderation/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     MODERATION_HOST=0.0.0.0 MODERATION_PORT=8000 MODERATION_STATE=/var/lib/moderation
 USER 10001:10001
 WORKDIR /var/lib/moderation

@@ -5,6 +5,7 @@ takes long. Passages are read one at a time: 8-bit activations are scaled by pas
 depends on what is beside it in a batch.
 """
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -106,6 +107,8 @@ class Network:
 
     @cached_property
     def _session(self) -> Any:
+        # Else it looks up its maker's server and leaves files in the home folder.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -1,5 +1,9 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +130,20 @@ class FakeNetwork:
             for output in OUTPUTS
         ]
         return np.array([max(found, default=-4.0) for found in speaking], np.float32), tokens
+
+
+def test_running_it_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    program = (
+        "from moderation.model import default_model, load; from moderation.normalise import fold; "
+        "from moderation.words import Words; m = load(default_model()); "
+        "print(m.encoder.score([fold('Thank you.', Words(()))]).shape)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment | {"HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.returncode) == (f"(1, {len(OUTPUTS)})", 0), done.stderr
+    assert list(tmp_path.rglob("*")) == []
 
 
 def linear_knowing(word: str) -> LinearClassifier:

@@ -1,6 +1,7 @@
 """API keys and the page's session."""
 
 import json
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,29 @@ def test_without_any_key_loopback_is_open_until_one_was_made(client: TestClient,
     # To revoke the last one closes the door, it does not open it.
     assert client.get("/v1/policy").status_code == 401
     assert json.loads(app.state.keys.file.read_text())["keys"] == []
+
+
+@pytest.mark.parametrize("kind", ["no JSON", "cannot be read"])
+def test_a_file_of_keys_that_cannot_be_used_opens_nothing(client: TestClient, app: FastAPI, kind: str) -> None:
+    assert client.get("/v1/policy").status_code == 200
+    file: Path = app.state.keys.file
+    if kind == "no JSON":
+        file.write_text("{")
+    else:
+        file.mkdir()  # What root may read too is no file that cannot be read.
+    app.state.keys._checked = 0.0
+    assert client.get("/v1/policy").status_code == 401
+    with pytest.raises(RecordError, match="not a file of keys"):
+        KeyStore(file)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for others")
+def test_keys_that_root_makes_belong_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4321, 4322)
+    store = KeyStore(tmp_path / "keys.json")
+    store.add("one", ["decide"])
+    for file in tmp_path.iterdir():
+        assert (file.stat().st_uid, file.stat().st_gid) == (4321, 4322), file
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil", ""])

@@ -155,6 +155,12 @@ class KeyStore:
                 raise RecordError("keys", 0, f"no key {key_id!r}; `moderation keys list` shows them")
             return self._keys.pop(key_id)
 
+    def _give(self, file: int) -> None:
+        """Let a file that root makes belong to whom the folder belongs to: the service must read it."""
+        if os.geteuid() == 0:
+            owner = self.file.parent.stat()
+            os.fchown(file, owner.st_uid, owner.st_gid)
+
     @contextmanager
     def _changing(self) -> "Iterator[None]":
         """Let one process at a time change the file; it is replaced as a whole."""
@@ -163,6 +169,7 @@ class KeyStore:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with self.file.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            self._give(lock.fileno())
             self._read()
             yield
             data = {
@@ -172,6 +179,7 @@ class KeyStore:
             }
             new = self.file.with_suffix(".new")
             with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as target:
+                self._give(target.fileno())
                 json.dump(data, target, indent=2)
                 target.flush()
                 os.fsync(target.fileno())
@@ -190,7 +198,7 @@ class KeyStore:
             data: Mapping[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if stamp else {}
             keys = [Key(**{**entry, "scopes": tuple(entry["scopes"])}) for entry in data.get("keys", ())]
             secret, had_keys = str(data.get("secret", "")), bool(data.get("had_keys", keys))
-        except (ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise RecordError(str(self.file), 0, f"not a file of keys ({error}); restore it") from error
         self._keys, self._secret, self._stamp = {key.id: key for key in keys}, secret, stamp
         self._had_keys = had_keys
@@ -237,6 +245,7 @@ class KeyStore:
                 self._read()
             except RecordError as error:  # Half restored, say; those that were good stay so.
                 LOG.error("%s", error)
+                self._had_keys = True  # There is a file: somebody made keys.
         if raw_key:
             caller = self.caller_of(raw_key)
         elif self.sessions and (found := self.sessions.caller_of(request)):
