@@ -66,6 +66,18 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(found)
 
 
+def test_a_postgresql_data_base_without_an_encoding_serves_as_well(postgres: str, moderator: Moderator) -> None:
+    first = AuditLog(postgres)
+    with first.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        kind = "ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        connection.execute(text(f"CREATE DATABASE plain {kind}"))
+    first.close()
+    log = AuditLog(postgres.replace("/postgres?", "/plain?"), keep_text=True)
+    add(log, moderator, "17 what a clown, Łukasz")
+    assert log.latest("17")["text"] == "17 what a clown, Łukasz"  # type: ignore[index]
+    log.close()
+
+
 @pytest.fixture
 def log(url: str) -> Iterator[AuditLog]:
     opened = AuditLog(url, keep_text=True)

@@ -89,9 +89,12 @@ class AuditLog:
                 target = target.set(drivername="postgresql+psycopg")
             if target.get_backend_name() == "sqlite" and target.database:
                 Path(target.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine: Engine = create_engine(target, pool_pre_ping=target.get_backend_name() != "sqlite")
+            server = target.get_backend_name() != "sqlite"
+            # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
+            encoded = {"client_encoding": "utf8"} if target.drivername == "postgresql+psycopg" else {}
+            self.engine: Engine = create_engine(target, pool_pre_ping=server, connect_args=encoded)
             self.where = target.render_as_string(hide_password=True)
-            if target.get_backend_name() == "sqlite":
+            if not server:
                 event.listen(self.engine, "connect", sqlite_pragmas("FULL" if sync == "power" else "NORMAL"))
             self._secret = self._open()
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
