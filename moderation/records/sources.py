@@ -1,23 +1,19 @@
 """The files of an input: found, looked at once, and read in parts that stand alone."""
 
-import codecs
 import csv
 import glob
 import hashlib
 import io
 import stat
-import sys
-import zlib
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
 
 from moderation.errors import RecordError
 from moderation.records import tables
-from moderation.records.cutting import MAX_ROW_BYTES, Cutter, DamagedError, Dialect
-from moderation.records.formats import FORMATS, MAGIC, decompressed, file_format, plain_ending, zstandard
+from moderation.records.cutting import MAX_ROW_BYTES, Cutter, Dialect
+from moderation.records.formats import FORMATS, file_format, plain_ending
 from moderation.records.rows import TEXT_NAMES, Columns, Record, guessed, record_of
 from moderation.records.sniffing import (
     SAMPLE_BYTES,
@@ -26,10 +22,9 @@ from moderation.records.sniffing import (
     known_encoding,
     like_ascii,
 )
+from moderation.records.stream import STDIN, Stream, recoded, unreadable
 from moderation.records.text import Values, csv_rows, json_rows, not_unicode
 
-STDIN = "-"
-BLOCK_BYTES = 256 << 10
 PART_BYTES = 1 << 20
 
 
@@ -172,7 +167,7 @@ class Input:
     """Files as one input; those that can be read only once are kept open."""
 
     def __init__(self, names: Iterable[str], reading: Reading, *, interactive: bool = False) -> None:
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._interactive = interactive
         sources = []
         for number, name in enumerate(names):
@@ -210,10 +205,10 @@ class Input:
             before += source.size
 
     def _text_parts(self, number: int, source: Source, size: int, before: int, total: int) -> Iterator[Part]:
-        stream = self._streams.pop(number, None) or _Stream(source.path)
+        stream = self._streams.pop(number, None) or Stream(source.path)
         eager = self._interactive and source.path == STDIN
         cutter = Cutter(source.dialect, source.laid)
-        blocks = _recoded(stream.blocks(eager), source.encoding)
+        blocks = recoded(stream.blocks(eager), source.encoding)
         with stream:
             for piece in cutter.pieces(blocks, source.start, min(size, MAX_ROW_BYTES), eager=eager):
                 place = piece.end if source.seekable else stream.place
@@ -295,123 +290,16 @@ def _bytes_of(source: Source, part: Part) -> bytes:
             file.seek(part.start)
             data = file.read(part.end - part.start)
     except OSError as error:
-        raise _unreadable(source.path, error) from error
+        raise unreadable(source.path, error) from error
     if hashlib.sha256(data).hexdigest() != part.digest:
         raise RecordError(source.path, 0, "was changed while it was read; review it again")
     return data
 
 
-def _unreadable(path: str, error: OSError) -> RecordError:
-    return RecordError(path, 0, f"cannot be read ({error.strerror or error}); name a file of comments")
-
-
-class _Stream:
-    """The bytes of one file, decompressed; those looked at come again."""
-
-    def __init__(self, path: str) -> None:
-        try:
-            raw: IO[bytes] = sys.stdin.buffer if path == STDIN else Path(path).open("rb")
-            self._raw = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
-            magic = self._raw.peek(4)[:4]
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        self._path = path
-        self.compression = next((name for mark, name in MAGIC.items() if magic.startswith(mark)), "")
-        self.parquet = magic == b"PAR1"
-        self._damage: DamagedError | None = None
-        self._file: Any = decompressed(self._raw, self.compression)
-        self._errors: tuple[type[Exception], ...] = (OSError, EOFError, zlib.error)
-        if self.compression == "zst":
-            self._errors += (zstandard().ZstdError,)
-        self._head = b""
-
-    def __enter__(self) -> "_Stream":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._path != STDIN:
-            self._file.close()
-            self._raw.close()
-
-    @property
-    def place(self) -> int:
-        """How many bytes of the file as it lies there are read."""
-        return self._raw.tell() if self._raw.seekable() else 0
-
-    def sample(self, size: int, *, whole: bool) -> tuple[bytes, bool]:
-        """Give the first bytes, and whether they are all.
-
-        Parameters
-        ----------
-        whole
-            Whether to wait for so many bytes, or for a line and what came with it.
-        """
-        parts = [self._head]
-        length = len(self._head)
-        ended = False
-        while length < size and not ended:
-            try:
-                block = self._read(eager=not whole)
-            except DamagedError:
-                ended = True  # Comes again when the rows are read.
-                break
-            ended = not block
-            parts.append(block)
-            length += len(block)
-            if not whole and b"\n" in block:
-                break
-        self._head = b"".join(parts)
-        return self._head, ended
-
-    def blocks(self, eager: bool) -> Iterator[bytes]:
-        """Give all bytes, piece by piece; eagerly, those that are there already."""
-        if self._head:
-            yield self._head
-            self._head = b""
-        while block := self._read(eager=eager):
-            yield block
-
-    def _read(self, *, eager: bool) -> bytes:
-        if self._damage is not None:
-            raise self._damage
-        try:
-            # Of a damaged file everything before the damage is wanted, so one step at a time.
-            if eager or self.compression:
-                return bytes(self._file.read1(BLOCK_BYTES))
-            return bytes(self._file.read(BLOCK_BYTES))
-        except self._errors as error:
-            if self.compression:
-                self._damage = DamagedError(f"the file is damaged or cut off here ({error}); mend it")
-                raise self._damage from error
-            if isinstance(error, OSError):
-                raise _unreadable(self._path, error) from error
-            raise
-
-
-def _bad_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Stand bytes that are no text down as one that is no UTF-8, so that the row can tell."""
-    assert isinstance(error, UnicodeDecodeError)
-    return "\udcff", error.end
-
-
-codecs.register_error("moderation.bad-row", _bad_bytes)
-
-
-def _recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-    """Turn an encoding in which bytes cannot be cut into UTF-8."""
-    if like_ascii(encoding):
-        yield from blocks
-        return
-    decoder = codecs.getincrementaldecoder(encoding)("moderation.bad-row")
-    for block in blocks:
-        yield decoder.decode(block).encode("utf-8", "surrogateescape")
-    yield decoder.decode(b"", True).encode("utf-8", "surrogateescape")
-
-
-def _look(path: str, reading: Reading) -> tuple[Source, _Stream | None]:
+def _look(path: str, reading: Reading) -> tuple[Source, Stream | None]:
     """Tell how a file is to be read; a stream where it can be read only once."""
     form = "" if path == STDIN else file_format(Path(path))
-    stream = _Stream(path)
+    stream = Stream(path)
     kept = False
     try:
         status = None if path == STDIN else Path(path).stat()
@@ -431,13 +319,13 @@ def _look(path: str, reading: Reading) -> tuple[Source, _Stream | None]:
             stream.__exit__()
 
 
-def _look_at_text(path: str, form: str, stream: _Stream, reading: Reading, regular: bool) -> Source:
+def _look_at_text(path: str, form: str, stream: Stream, reading: Reading, regular: bool) -> Source:
     wanted, found = SAMPLE_BYTES, None
     while found is None:
         raw, final = stream.sample(wanted, whole=regular)
         encoding = known_encoding(reading.encoding, path) if reading.encoding else encoding_of(raw, path)
         laid = encoding if like_ascii(encoding) else "utf-8"
-        sample = b"".join(_recoded(iter((raw,)), encoding))
+        sample = b"".join(recoded(iter((raw,)), encoding))
         mark = len(BOM_UTF8) if laid == "utf-8" and sample.startswith(BOM_UTF8) else 0
         rows = sample[mark:]
         form = form or ("jsonl" if rows.lstrip().startswith(b"{") else "csv")
