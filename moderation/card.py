@@ -29,6 +29,7 @@ from moderation.model import continued
 from moderation.moderator import Moderator
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
+from moderation.training import OWN_WEIGHT
 
 ATTACKED = 600
 """Comments to reject, and benign ones, that the attack suite disguises."""
@@ -291,12 +292,11 @@ news lines. Where people's livelihood or safety hang on a decision, a person mus
 ## Training data
 {markdown(["source", "licence", "from", "weight"], trained)}
 
-and the sentences in `data/training`, written for this project (weight 8). Never trained on: {unused}.
+and the sentences in `data/training`, written for this project (weight {OWN_WEIGHT:g}). Never trained on: {unused}.
 Near-duplicates of held-out and test rows are left out. Sources with unclear or non-commercial licences took no part
 in fitting weights or calibration slopes. Half of the news comments, which are non-commercial, chose the thresholds, how
 much of the personal-attack and the linear logit counts for any guideline, which stages' weights are averaged, and what
-is added to the logits of vulgarity, threat, abuse and promotion before they speak for any; a part of the gate's rows
-are theirs.
+is added to the logits of all guidelines but profanity before they speak for any; a part of the gate's rows are theirs.
 
 ## Cost
 `tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py` measure it; the README has their figures. No graphics
