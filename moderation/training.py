@@ -25,9 +25,9 @@ BITS = 18
 REGULARISATION = 0.5
 """Inverse strength, ``C`` of scikit-learn's LogisticRegression; chosen on validation folds."""
 OWN_WEIGHT = 2.0
-"""How much a sentence written for this project counts beside a public comment, to the linear stage. Most breaches in ours
-are without telling words, and only the encoder can read those: with more weight the half of the news comments that
-chooses was ranked worse."""
+"""How much a sentence written for this project counts beside a public comment, to the linear stage. Most breaches of
+ours are without telling words, and only the encoder can read those: with more weight the half of the news comments
+that chooses was ranked worse."""
 PERSONAL_ATTACK_SHARE = 0.5
 """How much of the linear stage's personal-attack logit is added to that of any guideline. What readers of news find
 toxic is mostly personal, while the public data sets are mostly about swearing and hate; chosen on the

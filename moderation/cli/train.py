@@ -24,7 +24,7 @@ from moderation.labels import label_of
 from moderation.moderator import Moderator
 
 
-@app.command(epilog="Example: moderation train --data ~/datasets -o models/cascade-4 --work /tmp/encoder")
+@app.command(epilog="Example: moderation train --data ~/datasets -o models/house-1 --work /tmp/encoder")
 def train(
     data: DataOption,
     output: Annotated[
