@@ -30,6 +30,7 @@ from moderation.evaluation import (
     threshold_for,
 )
 from moderation.finding import Effect, Finding
+from moderation.model import write_manifest
 from moderation.normalise import Folded
 from moderation.policy import GUIDELINES
 
@@ -379,6 +380,7 @@ def test_measure_and_card(folder: Path, moderator: Moderator, tmp_path: Path) ->
 
     target = tmp_path / "fake-1"
     target.mkdir()
+    write_manifest(target, (), continued="fake-0")
     write_card(target, moderator.classifier.version, measure(folder, moderator, lambda rows, rejected: None))
     assert json.loads((target / "metrics.json").read_text()) == figures
     card = (target / "CARD.md").read_text()
