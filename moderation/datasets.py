@@ -21,6 +21,8 @@ from moderation.policy import GUIDELINES
 
 OWN = "own"
 """Name of the source of the sentences written for this project begins with this."""
+FEEDBACK = "feedback"
+"""Source of what moderators said."""
 
 _GROUP_SLOTS = ("people", "a_person", "adjective")
 _SLOT = re.compile(r"\{([a-z_]+)\}")
@@ -169,7 +171,7 @@ def feedback(file: Path) -> list[Labelled]:
                     raise RecordError(
                         str(file), number, "needs `text`, and `reject` and the guidelines as 1, 0 or nothing"
                     ) from None
-                found.append(Labelled(text, "feedback", labels))
+                found.append(Labelled(text, FEEDBACK, labels))
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise RecordError(str(file), 0, f"cannot be read ({error}); export it again") from error
     return found

