@@ -98,6 +98,11 @@ class Reviewer(Protocol):
         """Decide on comments, in their order."""
 
 
+def threshold_of(findings: Sequence[Finding], policy: Policy) -> float:
+    """Give the threshold that applies: ``referred`` where a finding refers the comment, else ``unflagged``."""
+    return policy.thresholds["referred" if any(each.effect is Effect.REFER for each in findings) else "unflagged"]
+
+
 def decide(
     comment_id: str,
     findings: Sequence[Finding],
@@ -108,8 +113,7 @@ def decide(
 ) -> Decision:
     """Make the decision; the only place where a verdict is made.
 
-    A finding that rejects decides alone. Else the score of any guideline being broken decides, against
-    the threshold ``referred`` where a finding refers the comment and ``unflagged`` where none does.
+    A finding that rejects decides alone. Else the score of any guideline being broken decides, against `threshold_of`.
 
     Parameters
     ----------
@@ -125,10 +129,8 @@ def decide(
     """
     if not all(0 <= score <= 1 for score in scores.values()):
         raise ModelError(f"{model}: gave scores that are no probabilities; train it again")
-    effects = [finding.effect for finding in findings]
-    rejecting = [finding for finding in findings if finding.effect is Effect.REJECT] if effects else []
-    referred = Effect.REFER in effects
-    threshold = policy.thresholds["referred" if referred else "unflagged"]
+    rejecting = [finding for finding in findings if finding.effect is Effect.REJECT]
+    threshold = threshold_of(findings, policy)
     texts = policy.guideline_texts
     by_guideline = {name: scores[name] for name in texts}
     over = scores["any"] >= threshold

@@ -10,7 +10,7 @@ import numpy as np
 
 from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage
 from moderation.comment import Comment
-from moderation.decision import Decision, Verdict, decide
+from moderation.decision import Decision, Verdict, decide, threshold_of
 from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
@@ -138,8 +138,12 @@ class Moderator:
             again = [
                 index
                 for index, (views, found, doubt) in enumerate(zip(folded, findings, _rounded(doubts), strict=True))
-                if looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
-                and not any(each.effect is Effect.REJECT for each in found)
+                if not any(each.effect is Effect.REJECT for each in found)
+                and (
+                    # What the linear stage would reject is confirmed or approved.
+                    scores[index][0] >= threshold_of(found, self.policy)
+                    or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
+                )
             ]
             seen = _rounded(self.encoder.score([folded[index] for index in again]))
             for index, row in zip(again, seen, strict=True):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
 from moderation import moderator as pipe
-from moderation.classifier import OUTPUTS
+from moderation.classifier import OUTPUTS, Array
 from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
@@ -286,6 +286,32 @@ def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy
     assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
     assert [decision.score for decision in decisions] == [0.001, 0.8, 0.5, 0.002, 0.3, 0.7]
     assert decisions == tuple(map(moderator.review, texts))
+
+
+class Sure(Stated):
+    """Says the first number of the text, and that the encoder would never reject."""
+
+    def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
+        scores = self.score(comments)
+        return scores, np.zeros(len(scores), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "verdict", "why"),
+    [
+        ("0.9 0.1 hello", True, "approve", "the linear stage would reject, the encoder would not"),
+        ("0.9 0.95 hello", True, "reject", "both would"),
+        ("0.0 1.0 hello", False, "approve", "the linear stage would not, nor is there doubt"),
+        ("0.9 0.1 I will kill them", False, "reject", "a rule rejects"),
+    ],
+)
+def test_encoder_confirms_what_the_linear_stage_would_reject(
+    toy_policy: Policy, text: str, asked: bool, verdict: str, why: str
+) -> None:
+    encoder = Stated("encoder")
+    moderator = Moderator(toy_policy, Sure("linear"), encoder)
+    assert moderator.review(text).verdict == verdict, why
+    assert bool(encoder.asked) == asked, why
 
 
 SCORES = st.sampled_from([0, LOW - 1e-6, LOW, 0.499999, 0.5, 0.75, 1])
