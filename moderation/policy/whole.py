@@ -19,6 +19,8 @@ SHORTEST_READING = 30
 class EncoderLooks:
     """Which comments the encoder looks at: those that it would reject likely enough for the time that reading takes.
 
+    It looks as well at what the linear stage would reject.
+
     Parameters
     ----------
     doubt
