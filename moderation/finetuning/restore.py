@@ -20,26 +20,26 @@ def restore(network: Network, file: Path) -> None:
     """
     arrays = _arrays(file)
     body, width = network.body, network.body.config.hidden_size
-    passage = Passage(network)
-    # What `export` names: the parts of `Passage`, but for the joined products and the places, in the body's own order.
-    own = {name: value for name, value in passage.named_parameters() if not name.startswith(("joined.", "places"))}
+    # `Passage` shares the network's parts, and the file has their names; what it makes of some is undone below.
+    shared = {
+        name: value
+        for name, value in Passage(network).named_parameters()
+        if not name.startswith(("joined.", "places")) and ".attention.self." not in name
+    }
     try:
         with torch.no_grad():
-            for name, value in own.items():
-                unused = name.startswith("layers.") and ".attention.self." in name
-                if not unused:
-                    value.copy_(arrays[name])
+            for name, value in shared.items():
+                value.copy_(arrays[name])
             body.embeddings.position_embeddings.weight.copy_(arrays["places"])
             body.embeddings.token_type_embeddings.weight.zero_()
             for number, layer in enumerate(body.encoder.layer):
                 attention = layer.attention.self
                 scale = (width // body.config.num_attention_heads) ** -0.5
                 for kind in ("weight", "bias"):
-                    parts = arrays[f"joined.{number}.{kind}"].split(width)
-                    for linear, part, by in zip(
-                        (attention.query, attention.key, attention.value), parts, (scale, 1.0, 1.0), strict=True
-                    ):
-                        getattr(linear, kind).copy_(part / by)
+                    query, key, value = arrays[f"joined.{number}.{kind}"].split(width)
+                    getattr(attention.query, kind).copy_(query / scale)
+                    getattr(attention.key, kind).copy_(key)
+                    getattr(attention.value, kind).copy_(value)
     except (KeyError, RuntimeError, ValueError) as error:
         raise ModelError(f"{file}: not a network of {len(OUTPUTS)} outputs as we export it ({error})") from error
 
