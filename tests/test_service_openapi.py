@@ -1,5 +1,6 @@
 """Requests of chance that the OpenAPI document allows, and does not allow: no 5xx, and answers as it says."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from schemathesis import GenerationMode
 from moderation.service.app import create_app
 from moderation.service.settings import Settings
 
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "10"))
+"""Requests of chance to each operation, allowed and not; the environment may ask for more."""
 PROFILE = settings(
-    max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 NATIVE = ("/v1/decisions", "/v1/audit", "/v1/policy", "/healthz", "/readyz", "/metrics", "/session")
 
@@ -40,9 +43,7 @@ def test_answers_are_as_the_document_says(service: Service, mode: GenerationMode
             continue
         seen.add(operation.path)
 
-        @settings(
-            max_examples=10, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
-        )
+        @PROFILE
         @given(case=operation.as_strategy(generation_mode=mode))
         def run(case: Any) -> None:
             case.call_and_validate(timeout=120)

@@ -1,12 +1,13 @@
 """The service's own API: decisions, feedback, the audit log, the policy, and how the service is."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Discriminator, Tag, TypeAdapter, ValidationError
@@ -37,7 +38,16 @@ from moderation.service.tables import now_ms
 
 DOOR = "native"
 _JSON = "application/json"
-router = APIRouter()
+
+
+def _each_once(request: Request) -> None:
+    """Refuse a parameter that is given twice: all but the last would be ignored."""
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if times > 1:
+            raise ServiceError(422, f"{name[:100]}: given {times} times; give it once")
+
+
+router = APIRouter(dependencies=[Depends(_each_once)])
 
 
 def _body(model: type[BaseModel], *more: type[BaseModel]) -> dict[str, Any]:

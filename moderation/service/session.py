@@ -8,7 +8,7 @@ import hmac
 from hashlib import sha256
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from pydantic import BaseModel, ConfigDict, Field
@@ -111,8 +111,8 @@ async def show_session(request: Request) -> JSONResponse:
 
 
 @router.delete("/session", status_code=204, responses={204: {"description": "Closed"}})
-async def sign_out() -> JSONResponse:
+async def sign_out() -> Response:
     """Close the session."""
-    answer = JSONResponse(None, 204)
+    answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return answer
