@@ -269,10 +269,10 @@ Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniL
         f"; it continues that of {earlier}" if earlier else ""
     })
 reads the comments that it would reject, judging from their words, with a probability of at least
-{looks.get("doubt")} for each hundred characters to read, and those that the linear stage would reject; of a long one it
-reads the passage around the worst sentence. Its logit and the linear stage's are stacked into one calibrated
-probability for each output. A second head, trained on the spans that annotators of news comments marked, gives the
-evidence and takes part in the decision.
+{looks.get("doubt")} for each hundred characters to read, and those of which a score of the linear stage reaches the
+threshold; of a long one it reads the passage around the worst sentence. Its logit and the linear stage's are stacked
+into one calibrated probability for each output. A second head, trained on the spans that annotators of news comments
+marked, gives the evidence and takes part in the decision.
 """
     missed = [[entry["function"], entry["verdict"], _cell(entry["comment"])] for entry in figures["missed"]]
     card = f"""# Model card: {version}

@@ -140,8 +140,8 @@ class Moderator:
                 for index, (views, found, doubt) in enumerate(zip(folded, findings, _rounded(doubts), strict=True))
                 if not any(each.effect is Effect.REJECT for each in found)
                 and (
-                    # What the linear stage would reject is confirmed or approved.
-                    scores[index][0] >= threshold_of(found, self.policy)
+                    # What the linear stage would reject, for any guideline, is confirmed or approved.
+                    max(scores[index]) >= threshold_of(found, self.policy)
                     or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
                 )
             ]

@@ -20,6 +20,7 @@ from moderation.finetuning.export import Passage  # noqa: E402
 from moderation.finetuning.learning import taught  # noqa: E402
 from moderation.finetuning.network import Network  # noqa: E402
 from moderation.finetuning.restore import restore  # noqa: E402
+from moderation.finetuning.rounding import RoundedLinear, RoundedWords, round_while_learning  # noqa: E402
 from moderation.finetuning.samples import Sample, Samples, batches, marked_tokens  # noqa: E402
 from moderation.finetuning.stages import Stage  # noqa: E402
 from moderation.policy import GUIDELINES  # noqa: E402
@@ -39,6 +40,26 @@ def small(seed: int = 1) -> Network:
             if value.ndim == 1:  # All zeros or ones at first, and what is equal is exported once.
                 value.add_(0.1 * torch.randn_like(value))
     return network
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own making
+def test_what_learns_computes_as_the_exported_network_and_not_as_the_exact_one(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="fine-tuning is no part of what the tests install")
+    network = small()
+    round_while_learning(network)
+    ids = (2, 11, 17, 23, 3)
+    batch = torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long)
+    export(network, tmp_path / "encoder.onnx")
+    rounded = RunTime((tmp_path / "encoder.onnx").read_bytes()).run(Tokens(ids, ((0, 0),) * len(ids)))[0]
+    with torch.no_grad():
+        exact = network(*batch)[0][0].numpy()
+    for part in network.modules():  # Only these: nothing is left out by chance.
+        part.training = isinstance(part, RoundedLinear | RoundedWords)
+    learning = network(*batch)[0][0]
+    assert np.abs(exact - rounded).max() > 1e-3
+    assert np.abs(learning.detach().numpy() - rounded).max() < 1e-5
+    learning.sum().backward()
+    assert all(value.grad is not None for name, value in network.named_parameters() if name.endswith("dense.weight"))
 
 
 def sample(*ids: int, public: bool = True, label: float = 1.0) -> Sample:

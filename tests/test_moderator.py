@@ -314,6 +314,26 @@ def test_encoder_confirms_what_the_linear_stage_would_reject(
     assert bool(encoder.asked) == asked, why
 
 
+class OfOneGuideline(Sure):
+    """Says the first number of the text of one guideline, and nothing of the others or of any."""
+
+    def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
+        scores = super().score(comments)
+        scores[:, 0] = 0
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"), [("0.75 0.9", "reject"), ("0.75 0.1", "approve"), ("0.74 0.9", "approve")]
+)
+def test_encoder_looks_where_the_linear_stage_finds_one_guideline_broken(
+    toy_policy: Policy, text: str, verdict: str
+) -> None:
+    encoder = Stated("encoder")
+    assert Moderator(toy_policy, OfOneGuideline("linear"), encoder).review(text).verdict == verdict
+    assert encoder.asked == ([text] if text.startswith("0.75") else [])
+
+
 SCORES = st.sampled_from([0, LOW - 1e-6, LOW, 0.499999, 0.5, 0.75, 1])
 STATED = st.builds(
     lambda linear, encoder, words: f"{linear:.6f} {encoder:.6f} {words}",

@@ -8,6 +8,7 @@ from torch import nn
 
 from moderation.classifier import OUTPUTS
 from moderation.errors import ModelError
+from moderation.finetuning.rounding import round_while_learning
 
 SEED = 20261125
 
@@ -55,8 +56,10 @@ def base_folder() -> Path:
 
 
 def new_network() -> Network:
-    """Give the pre-trained encoder with new heads."""
+    """Give the pre-trained encoder with new heads; while it learns it rounds as the exported network will."""
     from transformers import BertModel
 
     torch.manual_seed(SEED)
-    return Network(BertModel.from_pretrained(base_folder(), add_pooling_layer=False))
+    network = Network(BertModel.from_pretrained(base_folder(), add_pooling_layer=False))
+    round_while_learning(network)
+    return network

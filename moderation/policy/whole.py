@@ -19,7 +19,7 @@ SHORTEST_READING = 30
 class EncoderLooks:
     """Which comments the encoder looks at: those that it would reject likely enough for the time that reading takes.
 
-    It looks as well at what the linear stage would reject.
+    It looks as well where the linear stage's score, of any guideline, reaches the threshold that applies.
 
     Parameters
     ----------
