@@ -10,6 +10,7 @@ from torch import nn
 WEIGHT_STEPS = 64
 """Steps on either side of zero: 8 bits with a sign, of which `moderation.finetuning.export` leaves one free."""
 STEPS = 255
+"""From the lowest value to the highest: 8 bits without a sign, as inputs and word vectors have."""
 _SMALLEST = 1e-8
 
 
