@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
+from itertools import product
 from math import prod
 from operator import or_
 
@@ -318,22 +319,24 @@ class _Masks(dict[str, int]):
 
     def __init__(self, pieces: dict[Piece, int]) -> None:
         super().__init__()
-        by_text: dict[str, list[tuple[bool, bool, int]]] = {}
+        # Four for each text: by whether one of a to z and 0 to 9 stands before it, and after it.
+        by_text: dict[str, list[int]] = {}
         for (text, left, right), mask in pieces.items():
-            by_text.setdefault(text, []).append((left, right, mask))
-        self._by_text = tuple(by_text.values())
+            masks = by_text.setdefault(text, [0, 0, 0, 0])
+            for before, after in product((False, True), repeat=2):
+                if not (left and before) and not (right and after):
+                    masks[2 * before + after] |= mask
+        self._by_text = tuple(map(tuple, by_text.values()))
         self._automaton = AhoCorasick(tuple(by_text)) if by_text else None
         self._same: dict[int, int] = {}
 
     def __missing__(self, word: str) -> int:
         mask = 0
         if self._automaton is not None:
+            framed = f" {word} "
             for index, start, end in self._automaton.find_matches_as_indexes(word, overlapping=True):
-                before = word[start - 1 : start] in _ALPHANUMERIC
-                after = word[end : end + 1] in _ALPHANUMERIC
-                for left, right, contributed in self._by_text[index]:
-                    if not (left and before) and not (right and after):
-                        mask |= contributed
+                before, after = framed[start] in _ALPHANUMERIC, framed[end + 1] in _ALPHANUMERIC
+                mask |= self._by_text[index][2 * before + after]
         if len(word) <= REMEMBERED_LENGTH:
             if len(self) >= REMEMBERED:
                 self.clear()
