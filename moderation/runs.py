@@ -106,6 +106,8 @@ class Run:
                 if resume:
                     _compare(folder, begun, {"version": FORMAT, **identity})
                     run._check_files()
+                    # Gone where a finished run was cut off while it was cleared away, notes first: it is done anew.
+                    run.parts.mkdir(exist_ok=True)
                     return run
             run._clear()
             run.parts.mkdir()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,6 +188,23 @@ def test_a_review_that_ended_while_it_cleaned_up_has_nothing_to_do(
     assert review_file(moderator, source, target, resume=True).rows == 120
     assert target.stat().st_mtime_ns == before
     assert not Path(f"{target}.run").exists()
+
+
+def test_a_review_that_ended_while_its_notes_were_cleared_away_is_done_anew(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.csv"
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "close", lambda self: self._lock.close())
+        review_file(moderator, source, target)
+    before = outputs(target)
+    run = Path(f"{target}.run")
+    shutil.rmtree(run / "parts")
+    (run / "parts.jsonl").unlink()
+    assert (run / "manifest.json").is_file()
+    assert review_file(moderator, source, target, resume=True).rows == 120
+    assert outputs(target) == before
+    assert not run.exists()
 
 
 def test_two_reviews_into_one_output_at_once_are_refused(tmp_path: Path, moderator: Moderator, source: Path) -> None:
