@@ -104,7 +104,7 @@ def test_what_was_written_can_be_fine_tuned_further(tmp_path: Path, monkeypatch:
         assert torch.allclose(one, sought, atol=0.03)  # 8-bit weights
 
     monkeypatch.setattr(module, "new_network", lambda: small(3))
-    stages = [Stage("first", {}, 1, 1e-2), Stage("last", {}, 1, 1e-2, start=("first",), kept=0.0)]
+    stages = [Stage("first", {}, 1, 1e-2), Stage("last", {}, 1, 0.0, start=("first",))]
     lines: list[str] = []
     fine_tune(Drawn(), tmp_path / "work", lines.append, file, stages)  # type: ignore[arg-type]
     state = torch.load(tmp_path / "work" / "last.pt", weights_only=True)
@@ -163,24 +163,22 @@ class Drawn:
         return [sample(2, 5, number, 3, label=number % 2) for number in range(6, 12)]
 
 
-def test_a_stage_begins_where_it_says_goes_as_far_and_is_learned_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_begins_where_it_says_and_is_learned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "new_network", small)
     stages = [
         Stage("one", {}, 1, 1e-2),
         Stage("two", {}, 1, 1e-2),
-        Stage("half", {}, 1, 1e-2, start=("one", "two"), kept=0.5),
-        Stage("nothing", {}, 1, 1e-2, start=("one", "two"), kept=0.0, taught=True),
+        Stage("on", {}, 1, 1e-2, start=("one", "two")),
+        Stage("nothing", {}, 1, 0.0, start=("one", "two"), taught=True),
     ]
     drawn, lines = Drawn(), []
     fine_tune(drawn, tmp_path, lines.append, stages=stages)  # type: ignore[arg-type]
-    one, two, half, nothing = (
+    one, two, on, nothing = (
         torch.load(tmp_path / f"{stage.name}.pt", weights_only=True)["head.weight"] for stage in stages
     )
     assert not torch.allclose(one, two)
     assert torch.allclose(nothing, (one + two) / 2)
-    assert not torch.allclose(half, nothing)
+    assert not torch.allclose(on, nothing)
     assert not list(tmp_path.glob("*.part.pt"))
     fine_tune(drawn, tmp_path, lines.append, stages=stages)  # type: ignore[arg-type]
     assert drawn.asked == [stage.name for stage in stages]

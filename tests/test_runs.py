@@ -176,13 +176,20 @@ def test_what_a_power_cut_leaves_is_noticed(tmp_path: Path, moderator: Moderator
     assert outputs(target) == outputs(whole)
 
 
-def test_a_review_that_ended_while_it_cleaned_up_has_nothing_to_do(
-    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def uncleared(tmp_path: Path, moderator: Moderator, source: Path) -> Path:
+    """The output of a review that ended before it cleared anything away."""
     target = tmp_path / "out.csv"
-    with monkeypatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Run, "close", lambda self: self._lock.close())
         review_file(moderator, source, target)
+    return target
+
+
+def test_a_review_that_ended_while_it_cleaned_up_has_nothing_to_do(
+    uncleared: Path, moderator: Moderator, source: Path
+) -> None:
+    target = uncleared
     before = target.stat().st_mtime_ns
     assert notes(Path(f"{target}.run"))[-1] == {"finished": True}
     assert review_file(moderator, source, target, resume=True).rows == 120
@@ -191,12 +198,9 @@ def test_a_review_that_ended_while_it_cleaned_up_has_nothing_to_do(
 
 
 def test_a_review_that_ended_while_its_notes_were_cleared_away_is_done_anew(
-    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+    uncleared: Path, moderator: Moderator, source: Path
 ) -> None:
-    target = tmp_path / "out.csv"
-    with monkeypatch.context() as patched:
-        patched.setattr(Run, "close", lambda self: self._lock.close())
-        review_file(moderator, source, target)
+    target = uncleared
     before = outputs(target)
     run = Path(f"{target}.run")
     shutil.rmtree(run / "parts")

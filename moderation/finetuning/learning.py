@@ -56,26 +56,23 @@ def fine_tune(
             report(f"{stage.name}: taken from {done}")
             continue
         if stage.start:
-            share = 1 / len(stage.start)
-            network.load_state_dict(_mixed([(_read(work / f"{name}.pt"), share) for name in stage.start]))
+            network.load_state_dict(_mean([_read(work / f"{name}.pt") for name in stage.start]))
         drawn = samples.draw(stage, seed)
         if stage.taught:
             report(f"{stage.name}: labelling {len(drawn)} comments")
             drawn = taught(network, drawn)
-        begun = {name: value.clone() for name, value in network.state_dict().items()}
         _run(network, stage, drawn, work / f"{stage.name}.part.pt", report, seed)
-        network.load_state_dict(_mixed([(network.state_dict(), stage.kept), (begun, 1 - stage.kept)]))
         _write(network.state_dict(), done)
         (work / f"{stage.name}.part.pt").unlink(missing_ok=True)
     network.eval()
     return network
 
 
-def _mixed(states: Sequence[tuple[dict[str, torch.Tensor], float]]) -> dict[str, torch.Tensor]:
-    """Give the weights of several states, each counting by its share."""
+def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Give the mean of the weights of several states."""
     return {
-        name: torch.stack([share * state[name].float() for state, share in states]).sum(dim=0).to(first.dtype)
-        for name, first in states[0][0].items()
+        name: torch.stack([state[name].float() for state in states]).mean(dim=0).to(first.dtype)
+        for name, first in states[0].items()
     }
 
 

@@ -21,8 +21,6 @@ class Stage:
         How often instead, for some of our own sources.
     start
         Earlier stages whose mean weights it begins with; where none is named it goes on from the one before.
-    kept
-        How much the weights learned count in the end, 0 to 1; the rest are those that it began with.
     taught
         Whether public comments are labelled by the network as the stage begins, so that what it makes of them stays.
     """
@@ -33,7 +31,6 @@ class Stage:
     learning_rate: float
     often: dict[str, int] = field(default_factory=dict)
     start: tuple[str, ...] = ()
-    kept: float = 1.0
     taught: bool = False
 
 
