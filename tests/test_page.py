@@ -394,8 +394,11 @@ def test_decisions_are_filtered_and_drawn(tab: Tab, service: Service, key: str, 
     tab.sign_in(service.url, key)
     page = tab.page
     page.get_by_role("combobox", name="Guideline").select_option("threat")
-    wait_until(page, "[...document.querySelectorAll('.row')].every(row => row.innerText.includes('threat'))")
-    assert page.locator(".row").count() >= 1
+    wait_until(
+        page,
+        "(rows => rows.length > 0 && rows.every(row => row.innerText.includes('threat')))"
+        "([...document.querySelectorAll('.row')])",
+    )
     page.get_by_role("combobox", name="Verdict").select_option("approve")
     page.get_by_text("No decision matches.").wait_for()
     page.get_by_role("combobox", name="Guideline").select_option("")
