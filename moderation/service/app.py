@@ -10,11 +10,12 @@ import logging
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
@@ -116,13 +117,23 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     if main:
         loop.add_signal_handler(signal.SIGHUP, reload)
+    checkpoints = asyncio.create_task(_checkpoints(app.state.audit))
     try:
         yield
     finally:
+        checkpoints.cancel()
         if main:
             loop.remove_signal_handler(signal.SIGHUP)
         await asyncio.to_thread(app.state.desk.close)
         app.state.audit.close()
+
+
+async def _checkpoints(audit: AuditLog) -> None:
+    """Keep the write-ahead log short, so that no request waits for it."""
+    while True:
+        await asyncio.sleep(1)
+        with suppress(SQLAlchemyError):  # What cannot be written, the desk tells.
+            await asyncio.to_thread(audit.checkpoint)
 
 
 async def _problem(request: Request, error: Exception) -> JSONResponse:

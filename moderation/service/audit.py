@@ -47,6 +47,8 @@ from moderation.service.tables import (
     sqlite_pragmas,
 )
 
+_INSERT = insert(DECISIONS)
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -135,7 +137,13 @@ class AuditLog:
         if not rows:
             return
         with self.engine.begin() as connection:
-            connection.execute(insert(DECISIONS), list(rows))
+            connection.execute(_INSERT, list(rows))
+
+    def checkpoint(self) -> None:
+        """Have SQLite move what is in its write-ahead log into the data base; writers go on meanwhile."""
+        if self.engine.dialect.name == "sqlite":
+            with self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def row(self, recorded: Recorded, site: str, door: str, caller: str, keep_text: bool = True) -> dict[str, Any]:
         """Make the row of one decision."""

@@ -82,6 +82,9 @@ FOR EACH ROW EXECUTE FUNCTION {table}_append_only()
 """,
 }
 HOUR_MS = 3_600_000
+WAL_PAGES = 20_000
+"""Pages of 4 KiB in SQLite's write-ahead log from which on a writer moves them into the data base itself, which
+takes milliseconds; `AuditLog.checkpoint` does so before, while writers go on."""
 
 
 def make_tables(connection: Connection) -> None:
@@ -115,7 +118,12 @@ def sqlite_pragmas(synchronous: str) -> Any:
     """Give what sets up each new connection to SQLite."""
 
     def set_on(connection: Any, record: Any) -> None:
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=10000"):
+        for pragma in (
+            "journal_mode=WAL",
+            f"synchronous={synchronous}",
+            "busy_timeout=10000",
+            f"wal_autocheckpoint={WAL_PAGES}",
+        ):
             connection.execute(f"PRAGMA {pragma}").close()
 
     return set_on
