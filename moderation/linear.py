@@ -199,12 +199,12 @@ class LinearClassifier:
         """Give each comment's highest logits, the gate's last, shape (n_comments, n_outputs + 1)."""
         if not comments:
             return np.zeros((0, len(self._bias)), dtype=np.float32)
-        sizes, comment_starts, _, sums = self._windows(comments)
+        sizes, comment_starts, _, _, sums = self._windows(comments)
         by_sentence = np.maximum.reduceat(self._logits(sums, sizes), comment_starts, axis=0)
         by_comment = self._logits(np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(sizes, comment_starts))
         return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
 
-    def _windows(self, comments: Sequence[Folded]) -> tuple[Array, list[int], Array, Array]:
+    def _windows(self, comments: Sequence[Folded]) -> tuple[Array, list[int], Array, Array, Array]:
         """Give what the sentences of comments add to each logit, the gate's last.
 
         Returns
@@ -213,8 +213,10 @@ class LinearClassifier:
             Words of each sentence.
         comment_starts : list of int
             The first sentence of each comment.
-        added : ndarray of shape (sum of 2 * sizes + 1, n_outputs + 1)
-            What each word of a sentence adds, then each of its pairs, one more.
+        of_words : ndarray of shape (sum of sizes, n_outputs + 1)
+            What each word adds.
+        of_pairs : ndarray of shape (sum of sizes + 1, n_outputs + 1)
+            What each pair adds; a sentence has one more than words.
         sums : ndarray of shape (n_sentences, n_outputs + 1)
             What each sentence adds.
         """
@@ -235,12 +237,14 @@ class LinearClassifier:
         if self._new:
             self._learn()
         counts = np.array(sizes)
-        of_pairs = np.repeat(np.tile([False, True], len(sizes)), np.stack([counts, counts + 1], axis=1).ravel())
-        added = np.empty((len(of_pairs), len(self._bias)), dtype=np.float32)
-        added[~of_pairs] = self._rows.take(rows, axis=0)
-        added[of_pairs] = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0)
-        starts = np.cumsum(2 * counts + 1) - (2 * counts + 1)
-        return counts.astype(np.float32), comment_starts, added, np.add.reduceat(added, starts, axis=0)
+        starts = np.cumsum(counts) - counts
+        of_words = self._rows.take(rows, axis=0)
+        of_pairs = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0).astype(np.float32)
+        sums = np.add.reduceat(of_pairs, starts + np.arange(len(sizes)), axis=0)
+        filled = np.flatnonzero(counts)  # A text without words has one sentence, and that has none.
+        if len(filled):
+            sums[filled] += np.add.reduceat(of_words, starts[filled], axis=0)
+        return counts.astype(np.float32), comment_starts, of_words, of_pairs, sums
 
     def _sentences(self, text: str) -> Iterator[_Sentence]:
         """Give what `sentences` gives, with each word as a pair begins with it and with its row."""
@@ -282,7 +286,7 @@ class LinearClassifier:
             How long the passage may be; a longer sentence is given alone.
         """
         text = comment.skeleton.text
-        sizes, _, _, sums = self._windows([comment])
+        sizes, _, _, _, sums = self._windows([comment])
         places = [match.start() for match in _WORD.finditer(text)]
         starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]
         first = int(np.argmax(self._logits(sums, sizes)[:, 0]))
@@ -306,13 +310,13 @@ class LinearClassifier:
         """
         column = OUTPUTS.index(output)
         view = comment.skeleton
-        sizes, _, added, sums = self._windows([comment])
+        sizes, _, of_words, of_pairs, sums = self._windows([comment])
         worst = int(np.argmax(self._logits(sums, sizes)[:, column]))
         first, size = int(sizes[:worst].sum()), int(sizes[worst])
         if not size:
             return ()
-        start = 2 * first + worst
-        alone, joint = added[start : start + size, column], added[start + size : start + 2 * size + 1, column]
+        alone = of_words[first : first + size, column]
+        joint = of_pairs[first + worst : first + worst + size + 1, column]
         places = [match.span() for match in _WORD.finditer(view.text)]
         weight = alone + (joint[:-1] + joint[1:]) / 2
         order = np.argsort(-weight, kind="stable")

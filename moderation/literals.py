@@ -378,7 +378,7 @@ class Gate:
 
     def candidates(self, text: str, among: int) -> list[int]:
         """Give the indices, ascending, of the patterns that can occur in a text; ``among`` as by `selection`."""
-        fulfilled = reduce(or_, map(self._masks.__getitem__, set(text.split())), self._always)
+        fulfilled = reduce(or_, filter(None, map(self._masks.__getitem__, set(text.split()))), self._always)
         for _ in range(CLAUSES):
             among &= fulfilled
             fulfilled >>= self._size

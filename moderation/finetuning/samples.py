@@ -101,7 +101,7 @@ class Samples:
     def _disturbed(self, text: str, chance: random.Random) -> str:
         if chance.random() < 0.15:
             text = _PUNCTUATION.sub(" ", text)
-        if chance.random() < 0.2 and (words := content_words(text)):
+        if chance.random() < 0.3 and (words := content_words(text)):
             attack = ATTACKS[chance.choice(_DISGUISES)]
             text = attack(text, chance, sorted(chance.sample(words, min(len(words), chance.randint(1, 3)))))
         if chance.random() < 0.2 and len(text) < 300:

@@ -35,19 +35,14 @@ class Stage:
 
 
 NEWEST = (
-    "attack_fourth",
-    "everyday",
-    "groups_barred",
-    "groups_belittled",
-    "groups_generalised",
-    "groups_hinted",
-    "heated",
-    "heated_second",
-    "promotion_third",
-    "sexism_second",
-    "threat_fourth",
-    "turned",
-    "vulgarity_second",
+    "attack_implied",
+    "groups_denied",
+    "groups_implied",
+    "heated_third",
+    "mild_words",
+    "promotion_fourth",
+    "threat_fifth",
+    "wronged",
 )
 """Files of our own sentences that no earlier stage of the model shipped has seen."""
 

@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--classifier", default="linear", help="linear or cascade (default linear)")
     parser.add_argument("--warm", type=int, default=WARM, help=f"requests before measuring (default {WARM})")
     options = parser.parse_args()
-    texts = news(options.data, 4000)
+    texts = news(options.data, 13000)
     requests = [post("/v1/decisions", {"id": str(number), "text": text}) for number, text in enumerate(texts)]
     print(load_average())
     with tempfile.TemporaryDirectory(prefix="moderation-load-") as folder:
