@@ -5,7 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -259,6 +259,25 @@ def test_erasure_leaves_that_there_was_a_decision(log: AuditLog, moderator: Mode
         rows = connection.execute(select(DECISIONS).where(DECISIONS.c.id == "a")).all()
         rows = [*rows, *connection.execute(select(FEEDBACK).where(FEEDBACK.c.id == "a")).all()]
     assert "clown" not in repr(rows)
+
+
+@pytest.mark.parametrize("away", [lambda log: log.erase("a", "tests"), lambda log: log.retain(now_ms() + 1, "tests")])
+def test_what_was_taken_away_is_in_no_file_of_sqlite(
+    tmp_path: Path, moderator: Moderator, away: Callable[[AuditLog], int]
+) -> None:
+    log = AuditLog(f"sqlite:///{tmp_path / 'audit.db'}", keep_text=True)
+    for number in range(50):
+        add(log, moderator, f"{'a' if number == 20 else 'b'} zyzzyva clown {number}")
+        add(log, moderator, f"a quixotic clown {number}")
+    log.checkpoint()
+
+    def held() -> bool:
+        return any(b"quixotic clown" in file.read_bytes() for file in tmp_path.iterdir())
+
+    assert held()
+    assert away(log)
+    assert not held()
+    log.close()
 
 
 def test_erasure_keeps_to_its_site(log: AuditLog, moderator: Moderator) -> None:

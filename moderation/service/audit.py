@@ -158,11 +158,17 @@ class AuditLog:
         with engine.begin() as connection:
             connection.execute(_INSERT, list(rows))
 
-    def checkpoint(self) -> None:
-        """Have SQLite move what is in its write-ahead log into the data base; writers go on meanwhile."""
+    def checkpoint(self, *, empty: bool = False) -> None:
+        """Have SQLite move what is in its write-ahead log into the data base; writers go on meanwhile.
+
+        Parameters
+        ----------
+        empty
+            Whether nothing shall be left in the write-ahead log; then writers wait.
+        """
         if self.engine.dialect.name == "sqlite":
             with self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+                connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if empty else 'PASSIVE'})")
 
     def row(self, recorded: Recorded, site: str, door: str, caller: str, keep_text: bool = True) -> dict[str, Any]:
         """Make the row of one decision."""
@@ -373,6 +379,7 @@ class AuditLog:
             said = connection.execute(update(FEEDBACK).where(mine).values(text=None, note="")).rowcount
             if rows or said:
                 self._deleted(connection, "erasure", comment_id, site or "", caller, len(rows) + said)
+        self.checkpoint(empty=True)
         return len(rows) + int(said)
 
     def retain(self, before: int, caller: str) -> int:
@@ -382,6 +389,7 @@ class AuditLog:
             count += connection.execute(delete(DECISIONS).where(DECISIONS.c.time < before)).rowcount
             if count:
                 self._deleted(connection, "retention", "", "", caller, count)
+        self.checkpoint(empty=True)
         return int(count)
 
     def _deleted(self, connection: Connection, kind: str, comment_id: str, site: str, caller: str, rows: int) -> None:

@@ -123,6 +123,7 @@ def sqlite_pragmas(synchronous: str, wait_ms: int = 10_000) -> Any:
             f"synchronous={synchronous}",
             f"busy_timeout={wait_ms}",
             f"wal_autocheckpoint={WAL_PAGES}",
+            "secure_delete=ON",  # What is taken away is written over.
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
