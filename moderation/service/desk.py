@@ -53,6 +53,8 @@ class _Job:
     answer: "asyncio.Future[list[Recorded]]"
     done: list[Recorded] = field(default_factory=list)
     record: bool = True
+    swift: bool = False
+    """Whether deciding takes the event loop no time."""
 
     @property
     def left(self) -> int:
@@ -144,6 +146,7 @@ class Desk:
             raise
         loop = asyncio.get_running_loop()
         job = _Job(comments, site, door, caller.name, keep_text, loop, loop.create_future(), record=record)
+        job.swift = self._is_swift(job)
         with self._wake:
             if self._closed:
                 raise Overloaded(2, "the service is shutting down")
@@ -152,11 +155,10 @@ class Desk:
             self._jobs.append(job)
             self.waiting += len(comments)
             self._ahead += job.ahead
-            if not self._swift(job):
-                self._wake.notify()
+            if job.swift:
+                loop.call_soon(self._serve_here)  # After all that has arrived: that is decided together.
             else:
-                # After all that has arrived: that is decided together.
-                loop.call_soon(self._serve_here)
+                self._wake.notify()
         return await job.answer
 
     def admit(self, comments: int = 1) -> None:
@@ -285,7 +287,7 @@ class Desk:
 
     # ------------------------------------------------------------------ in the event loop
 
-    def _swift(self, job: _Job) -> bool:
+    def _is_swift(self, job: _Job) -> bool:
         return (
             self.audit.hasty
             and len(job.comments) == 1
@@ -300,7 +302,7 @@ class Desk:
             return
         try:
             with self._wake:
-                swift = all(map(self._swift, self._jobs))
+                swift = all(job.swift for job in self._jobs)
             if swift:
                 self._serve_next(wait=False)
         finally:
@@ -331,7 +333,9 @@ class Desk:
         except Exception as first:
             if not wait:  # The thread has the time to try again, and tells what is wrong.
                 with self._wake:
-                    self._jobs.extendleft(job for job, _, _ in reversed(portions))
+                    for job, _, _ in reversed(portions):
+                        job.swift = False
+                        self._jobs.appendleft(job)
                 return
             unrecorded = isinstance(first, SQLAlchemyError)
             if unrecorded or len(portions) == 1:
