@@ -303,7 +303,7 @@ class LinearClassifier:
         return replace(comment, skeleton=comment.skeleton.part(starts[place], starts[place + 1]))
 
     def _sentence_logits(self, comment: Folded) -> tuple[list[int], Array]:
-        """Give where each sentence begins in the skeleton, and the last ends; and the logits of each, the gate's last."""
+        """Give where each sentence begins in the skeleton and the last ends, and the logits of each."""
         sizes, _, _, _, sums = self._windows([comment])
         text = comment.skeleton.text
         places = [match.start() for match in _WORD.finditer(text)]

@@ -23,9 +23,9 @@ from moderation.rules import apply_rules, check_examples
 
 CLASSIFIERS = ("cascade", "linear", "encoder")
 ALONE_DOUBT, ALONE = 2.0, 0.3
-"""How much more doubt a sentence takes to be read without the comment around it, and what its log-odds lose then. Chosen
-on the half of the news comments that chooses: as many of those to reject are found at the same rate of false rejections
-and in the same time as without such readings, and of padded sentences of our own, on validation, a third more."""
+"""How much more doubt a sentence takes to be read without the comment around it; what its log-odds lose then. Chosen
+on the choosing half of the news and our own validation lines: in the same time, at the same rate of false rejections,
+the news comments found are as many as without such readings, and the padded ones of our own a third more."""
 
 
 class Moderator:
@@ -158,7 +158,8 @@ class Moderator:
         index, views, scores
             Of each comment that it looks at; the views are those of one sentence where it reads that alone.
         """
-        assert self.encoder and self.policy.encoder
+        assert self.encoder
+        assert self.policy.encoder
         looks = self.policy.encoder
         wide: dict[int, Folded] = {}
         alone: dict[int, Folded] = {}

@@ -225,7 +225,7 @@ DOUBT = 0.15
 
 def cascade(policy: Policy) -> tuple[Moderator, Stated]:
     encoder = Stated("encoder")
-    return Moderator(replace(policy, encoder=EncoderLooks(DOUBT)), Stated("linear"), encoder), encoder
+    return Moderator(policy, Stated("linear"), encoder), encoder
 
 
 LOW, HUNDRED, LONG = (DOUBT * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
@@ -261,7 +261,7 @@ PADDING = " word" * PASSAGE_CHARACTERS
 def test_encoder_looks_where_it_would_likely_reject(
     toy_policy: Policy, text: str, asked: bool, verdict: str, decided_by: str, why: str
 ) -> None:
-    moderator, encoder = cascade(toy_policy)
+    moderator, encoder = cascade(replace(toy_policy, encoder=EncoderLooks(DOUBT)))
     decision = moderator.review(text)
     assert encoder.asked == ([text] if asked else []), why
     assert (decision.verdict, decision.decided_by) == (verdict, decided_by), why
