@@ -138,9 +138,10 @@ class LinearClassifier:
     calibration
         Shape (n_outputs, 2): slope and offset that turn a logit into that of a probability.
     gate
-        Shape (2**bits,): weights that give the logit of how likely the encoder would reject.
-    gate_bias
-        What is added to that logit; by itself it doubts every comment alike, by half.
+        Shape (2**bits,): one more column of weights, fitted to what the encoder rejects.
+    doubt
+        Shape (n_outputs + 3,): weights of a comment's logits, the gate's last, and of the logarithm of its characters,
+        and an offset, that make the logit of how likely the encoder would reject. Without, all are doubted by half.
     """
 
     stage = "linear"
@@ -152,18 +153,23 @@ class LinearClassifier:
         bias: Array,
         calibration: Array,
         gate: Array | None = None,
-        gate_bias: float = 0.0,
+        doubt: Array | None = None,
     ) -> None:
         self.version = version
         self.bits = int(weights.shape[0]).bit_length() - 1
         gate = np.zeros(len(weights), dtype=weights.dtype) if gate is None else gate
         self._weights = np.column_stack([weights, gate.astype(weights.dtype)])
-        self._bias = np.append(bias, np.float32(gate_bias))
+        self._bias = np.append(bias, np.float32(0))
+        self._doubt = np.zeros(len(bias) + 3, dtype=np.float32) if doubt is None else doubt
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
         self._tokens = _Tokens(self._row)
         self._new: list[str] = []
         self._rows: Array = np.zeros((4096, len(self._bias)), dtype=np.float32)
+
+    def with_gate(self, gate: Array) -> "LinearClassifier":
+        """Give the same stage with this gate, and without doubt."""
+        return LinearClassifier(self.version, self._weights[:, :-1], self._bias[:-1], self._calibration, gate)
 
     def _row(self, word: str) -> int:
         """Give the row of `_rows` that holds what a word adds to each logit, the gate last, once `_learn` ran."""
@@ -275,8 +281,13 @@ class LinearClassifier:
 
     def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
         """Give what `score` gives, and how likely the encoder would reject each comment, shape (n_comments,)."""
-        logits = self._worst(comments)
-        return self.calibrated(logits[:, :-1]), probabilities(logits[:, -1])
+        seen = self.gate_inputs(comments)
+        return self.calibrated(seen[:, :-2]), probabilities(seen @ self._doubt[:-1] + self._doubt[-1])
+
+    def gate_inputs(self, comments: Sequence[Folded]) -> Array:
+        """Give what tells how likely the encoder would reject each comment, shape (n_comments, n_outputs + 2)."""
+        characters = np.log1p([len(comment.skeleton.text) for comment in comments])
+        return np.column_stack([self._worst(comments), characters]).astype(np.float32)
 
     def passage(self, comment: Folded, characters: int) -> tuple[int, int]:
         """Give the half-open span, in the skeleton, of whole sentences around that which likeliest breaks a guideline.

@@ -16,7 +16,7 @@ from moderation.errors import ModelError
 from moderation.linear import LinearClassifier
 from moderation.paths import MODELS
 
-FORMAT = 4
+FORMAT = 5
 LINEAR, NETWORK, TOKENISER, STACKING = "linear.npz", "encoder.onnx", "tokenizer.json", "encoder.npz"
 """Files of a model: the last three only where it has an encoder."""
 
@@ -104,13 +104,13 @@ def load(folder: Path) -> Model:
         _check_shapes(weights, bias, calibration)
         if NETWORK not in raw:
             return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None)
-        second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "gate", "gate_bias"))
+        second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "gate", "doubt"))
         size = len(OUTPUTS)
         shapes = [array.shape for array in second]
-        if shapes != [(size, 2 * size + 1), (size,), (), (), weights.shape[:1], ()]:
+        if shapes != [(size, 2 * size + 1), (size,), (), (), weights.shape[:1], (size + 3,)]:
             raise ValueError(f"{STACKING} of shapes {shapes}")
-        stacking, shift, bar, gap, gate, gate_bias = second
-        linear = LinearClassifier(manifest["version"], weights, bias, calibration, gate, float(gate_bias))
+        stacking, shift, bar, gap, gate, doubt = second
+        linear = LinearClassifier(manifest["version"], weights, bias, calibration, gate, doubt)
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
         return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), float(gap)))
     except FileNotFoundError as error:

@@ -172,16 +172,14 @@ def _calibrate_encoder(
     whole = encoder(stacking, shift)
     gated = gate_rows(fit)
     seen = folded(gated)
-    own = [row.source.startswith(datasets.OWN) for row in gated]
-    gate, gate_bias = fit_gate(seen, whole.score(seen)[:, 0], own, unseen, whole.stacked(logits)[:, 0])
+    gate = fit_gate(seen, whole.score(seen)[:, 0], own_weight(gated))
+    doubt = fit_doubt(linear, gate, unseen, whole.stacked(logits)[:, 0], own_weight(rows))
     rationales = datasets.rationales(folder)
     explained = [
         (row.text, rationales[row.text]) for row in calibrate if row.labels["reject"] == 1 and row.text in rationales
     ]
     bar, gap = evidence_bar(bare, explained, policy)
-    np.savez_compressed(
-        target / STACKING, stacking=stacking, shift=shift, bar=bar, gap=gap, gate=gate, gate_bias=gate_bias
-    )
+    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gap=gap, gate=gate, doubt=doubt)
 
 
 def gate_rows(fit: Sequence[Labelled]) -> list[Labelled]:
@@ -198,32 +196,46 @@ def gate_rows(fit: Sequence[Labelled]) -> list[Labelled]:
     return [*lines.values(), *(row for rows in drawn for row in rows)]
 
 
-def fit_gate(
-    comments: Sequence[Folded], scores: Array, own: Sequence[bool], unseen: Sequence[Folded], unseen_scores: Array
-) -> tuple[Array, np.float32]:
-    """Give the weights, shape (2**bits,), and the offset of the logit that the encoder would reject.
+def own_weight(rows: Sequence[Labelled]) -> Array:
+    """Give how much each row counts for the gate, shape (n_rows,)."""
+    return np.array([GATED_OWN_WEIGHT if row.source.startswith(datasets.OWN) else 1 for row in rows], dtype=np.float32)
+
+
+def fit_gate(comments: Sequence[Folded], scores: Array, weight: Array) -> Array:
+    """Give the gate's weights, shape (2**bits,), fitted to which comments the encoder would reject.
 
     Parameters
     ----------
     scores
         The encoder's, that any guideline is broken, shape (n_comments,).
-    own
-        Which comments were written for this project.
-    unseen, unseen_scores
-        Comments that the encoder was not trained on and their scores; they make the logit that of a probability.
+    weight
+        How much each comment counts.
 
     Source: Viola and Jones, "Rapid object detection using a boosted cascade of simple features", CVPR 2001 (a cheap
     stage is fitted to let through what the dear one would find).
     """
     matrix = Design().matrix([sentences(comment.skeleton.text) for comment in comments])
+    gate, _ = _fit(matrix, (scores >= DOUBTED_SCORE).astype(np.int8), weight)
+    return np.asarray(gate.astype(np.float16))
+
+
+def fit_doubt(linear: LinearClassifier, gate: Array, comments: Sequence[Folded], scores: Array, weight: Array) -> Array:
+    """Give how the linear stage's logits, the gate's and a comment's length tell that the encoder would reject.
+
+    The gate alone knows the words, but not what the linear stage makes of the sources that it did not see.
+
+    Parameters
+    ----------
+    comments, scores
+        Comments that the encoder was not trained on, and its scores of them.
+
+    Returns
+    -------
+    ndarray of shape (n_outputs + 3,)
+        See `LinearClassifier`.
+    """
     found = (scores >= DOUBTED_SCORE).astype(np.int8)
-    gate, bias = _fit(matrix, found, np.where(own, GATED_OWN_WEIGHT, 1.0).astype(np.float32))
-    none = np.zeros((0, 2), dtype=np.float32)
-    alone = LinearClassifier("gate", np.zeros((len(gate), 0), dtype=np.float32), none[:, 0], none, gate, bias)
-    found = (unseen_scores >= DOUBTED_SCORE).astype(np.int8)
-    doubts = log_odds(alone.score_and_doubt(unseen)[1])[:, None]
-    slope, offset = _calibrate(doubts, found, np.ones(len(found), dtype=np.float32))
-    return (slope * gate).astype(np.float16), np.float32(slope * bias + offset)
+    return np.array(_calibrate(linear.with_gate(gate).gate_inputs(comments), found, weight), dtype=np.float32)
 
 
 def benign_shift(scores: Array) -> Array:

@@ -42,9 +42,8 @@ def written(folder: Path) -> Path:
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
     stacking = np.ones((N, 2 * N + 1), np.float32)
-    np.savez(
-        folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gap=0.5, gate=np.ones(256), gate_bias=0.5
-    )
+    gate, doubt = np.ones(256), np.linspace(-0.5, 0.5, N + 3, dtype=np.float32)
+    np.savez(folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gap=0.5, gate=gate, doubt=doubt)
     write_manifest(folder, FILES)
     return folder
 
@@ -135,7 +134,8 @@ def test_both_stages_come_back(tmp_path: Path) -> None:
     assert (model.linear.stage, model.encoder.stage) == ("linear", "encoder")
     assert model.version == model.linear.version == model.encoder.version == "random-5"
     assert (model.encoder.bar, model.encoder.gap) == (0.25, 0.5)
-    gated = LinearClassifier("random-5", *arrays(), np.ones(256, np.float16), 0.5)
+    doubt = np.linspace(-0.5, 0.5, N + 3, dtype=np.float32)
+    gated = LinearClassifier("random-5", *arrays(), np.ones(256, np.float16), doubt)
     for found, expected in zip(model.linear.score_and_doubt(COMMENTS), gated.score_and_doubt(COMMENTS), strict=True):
         assert (found == expected).all()
 
@@ -224,7 +224,7 @@ def test_every_file_is_checked(tmp_path: Path, name: str, change: Callable[[str]
         (with_array(STACKING, stacking=np.full((N, 2 * N + 1), np.inf)), "weights that are no numbers"),
         (with_array(STACKING, bar=np.zeros(2)), "encoder.npz of shapes"),
         (with_array(STACKING, gate=np.zeros(255)), "encoder.npz of shapes"),
-        (with_array(STACKING, gate_bias=np.zeros(1)), "encoder.npz of shapes"),
+        (with_array(STACKING, doubt=np.zeros(N)), "encoder.npz of shapes"),
         (with_array(STACKING, bar=np.nan), "weights that are no numbers"),
         (without_array(STACKING, "stacking"), "not a model"),
         (without_array(STACKING, "bar"), "not a model"),

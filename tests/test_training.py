@@ -19,7 +19,9 @@ from moderation.normalise import Folded, Words, fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.training import (
     ANY_SHARE,
+    BITS,
     ENCODER_ATTACK_SHARE,
+    GATED_OWN_WEIGHT,
     GATED_ROWS,
     GUIDELINE_SHARE,
     LINEAR_SHARE,
@@ -28,8 +30,10 @@ from moderation.training import (
     Design,
     benign_shift,
     evidence_bar,
+    fit_doubt,
     fit_gate,
     gate_rows,
+    own_weight,
     row_weights,
     stack,
     train,
@@ -336,13 +340,40 @@ def test_the_gate_doubts_what_the_encoder_rejects() -> None:
     clowns = (words == "clown").any(axis=1)
     share = np.where(clowns, 0.7, 0.1)
     scores = np.where(chance.random(3000) < share, 0.9, 0.1).astype(np.float32)
-    gate, bias = fit_gate(comments[:2000], scores[:2000], [False] * 2000, comments[2000:], scores[2000:])
-    weights = np.zeros((len(gate), len(OUTPUTS)), np.float32)
+    gate = fit_gate(comments[:2000], scores[:2000], np.ones(2000, np.float32))
+    weights = np.zeros((len(gate), len(OUTPUTS)), np.float16)
     none = np.zeros(len(OUTPUTS), np.float32)
-    linear = LinearClassifier("toy-1", weights, none, np.zeros((len(OUTPUTS), 2), np.float32), gate, float(bias))
-    _, doubts = linear.score_and_doubt(comments)
+    linear = LinearClassifier("toy-1", weights, none, np.zeros((len(OUTPUTS), 2), np.float32))
+    assert set(linear.score_and_doubt(comments[:9])[1]) == {0.5}
+    doubt = fit_doubt(linear, gate, comments[2000:], scores[2000:], np.ones(1000, np.float32))
+    _, doubts = LinearClassifier("toy-1", weights, none, linear._calibration, gate, doubt).score_and_doubt(comments)
     assert doubts[clowns].mean() == pytest.approx(0.7, abs=0.1)
     assert doubts[~clowns].mean() == pytest.approx(0.1, abs=0.1)
+
+
+@pytest.mark.parametrize("tells", ["logits", "length"])
+def test_doubt_is_told_by_the_linear_stage_and_the_length_as_well(tells: str) -> None:
+    chance = np.random.default_rng(4)
+    clowns = chance.random(2000) < 0.5
+    beside = "bread " * 20 if tells == "length" else "bread"
+    comments = [folded("clown" if clown else beside) for clown in clowns]
+    scores = np.where(chance.random(2000) < np.where(clowns, 0.7, 0.1), 0.9, 0.1).astype(np.float32)
+    weights = np.zeros((1 << BITS, len(OUTPUTS)), np.float16)
+    if tells == "logits":
+        weights[features("clown", BITS)[0][0], 2] = 4
+    linear = LinearClassifier("toy-1", weights, np.zeros(len(OUTPUTS)), np.ones((len(OUTPUTS), 2), np.float32))
+    gate = np.zeros(1 << BITS, np.float16)
+    doubt = fit_doubt(linear, gate, comments, scores, np.ones(2000, np.float32))
+    told = LinearClassifier("toy-1", weights, np.zeros(len(OUTPUTS)), linear._calibration, gate, doubt)
+    _, doubts = told.score_and_doubt(comments)
+    assert doubts[clowns].mean() == pytest.approx(0.7, abs=0.1)
+    assert doubts[~clowns].mean() == pytest.approx(0.1, abs=0.1)
+
+
+def test_own_sentences_count_more_for_the_gate() -> None:
+    labels = dict.fromkeys(("reject", *GUIDELINES))
+    rows = [Labelled("a", "own:a", labels), Labelled("b", "b", labels)]
+    assert own_weight(rows).tolist() == [GATED_OWN_WEIGHT, 1]
 
 
 def test_the_gate_learns_each_line_of_our_own_once_and_not_all_of_a_source() -> None:
