@@ -34,9 +34,6 @@ class FirstStage(Classifier, Protocol):
     def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
         """Give what `score` gives, and how likely the second stage would reject, shape (n_comments,)."""
 
-    def sentence(self, comment: Folded) -> Folded:
-        """Give the comment cut to that sentence which the second stage would likeliest reject."""
-
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Array:
     """Turn calibrated logits into probabilities, rounded so that a row read back gives the same decision."""

@@ -11,7 +11,6 @@ ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", 
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from operator import add
@@ -297,29 +296,18 @@ class LinearClassifier:
         characters
             How long the passage may be; a longer sentence is given alone.
         """
-        starts, logits = self._sentence_logits(comment)
-        first = int(np.argmax(logits[:, 0]))
+        text = comment.skeleton.text
+        sizes, _, _, _, sums = self._windows([comment])
+        places = [match.start() for match in _WORD.finditer(text)]
+        starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]
+        first = int(np.argmax(self._logits(sums, sizes)[:, 0]))
         last = first + 1
         while True:
             before = first > 0 and starts[last] - starts[first - 1] <= characters
-            after = last < len(logits) and starts[last + 1] - starts[first - before] <= characters
+            after = last < len(sizes) and starts[last + 1] - starts[first - before] <= characters
             if not before and not after:
                 return starts[first], starts[last]
             first, last = first - before, last + after
-
-    def sentence(self, comment: Folded) -> Folded:
-        """Give the comment cut to that sentence which the encoder would likeliest reject."""
-        starts, logits = self._sentence_logits(comment)
-        place = int(np.argmax(logits[:, -1]))
-        return replace(comment, skeleton=comment.skeleton.part(starts[place], starts[place + 1]))
-
-    def _sentence_logits(self, comment: Folded) -> tuple[list[int], Array]:
-        """Give where each sentence begins in the skeleton and the last ends, and the logits of each."""
-        sizes, _, _, _, sums = self._windows([comment])
-        text = comment.skeleton.text
-        places = [match.start() for match in _WORD.finditer(text)]
-        starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]
-        return starts, self._logits(sums, sizes)
 
     def calibrated(self, logits: Array) -> Array:
         """Give the probabilities that uncalibrated logits stand for, both of shape (n_comments, n_outputs)."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage, log_odds, probabilities
+from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide, threshold_of
 from moderation.encoder import PASSAGE_CHARACTERS
@@ -18,14 +18,10 @@ from moderation.model import default_model
 from moderation.model import load as load_model
 from moderation.normalise import Folded, fold
 from moderation.paths import DEFAULT_POLICY
-from moderation.policy import SHORTEST_READING, Policy, load_policy
+from moderation.policy import Policy, load_policy
 from moderation.rules import apply_rules, check_examples
 
 CLASSIFIERS = ("cascade", "linear", "encoder")
-ALONE_DOUBT, ALONE = 2.0, 0.6
-"""How much more doubt a sentence takes to be read without the comment around it; what its log-odds lose then. Chosen on
-the choosing half of the news and our own validation lines: in the same time and at the same rate of false rejections as
-without such readings as many news comments are found, and harmless text around our own lines costs a fifth less."""
 
 
 class Moderator:
@@ -135,54 +131,26 @@ class Moderator:
         folded = [fold(comment.text, self.policy.words) for comment in prepared]
         findings = [apply_rules(views, self.policy) for views in folded]
         by: list[Classifier] = [self.classifier] * len(prepared)
-        if self.encoder and self.policy.encoder:
+        looks = self.policy.encoder
+        if self.encoder and looks:
             first, doubts = cast(FirstStage, self.classifier).score_and_doubt(folded)
             scores = _rounded(first)
-            for index, views, row in self._looked_at(folded, findings, scores, _rounded(doubts)):
-                folded[index], scores[index], by[index] = views, row, self.encoder
+            again = [
+                index
+                for index, (views, found, doubt) in enumerate(zip(folded, findings, _rounded(doubts), strict=True))
+                if not any(each.effect is Effect.REJECT for each in found)
+                and (
+                    # What the linear stage would reject, for any guideline, is confirmed or approved.
+                    max(scores[index]) >= threshold_of(found, self.policy)
+                    or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
+                )
+            ]
+            seen = _rounded(self.encoder.score([folded[index] for index in again]))
+            for index, row in zip(again, seen, strict=True):
+                scores[index], by[index] = row, self.encoder
         else:
             scores = _rounded(self.classifier.score(folded))
         return tuple(self._decide(*row) for row in zip(prepared, folded, findings, scores, by, strict=True))
-
-    def _looked_at(
-        self,
-        folded: Sequence[Folded],
-        findings: Sequence[Sequence[Finding]],
-        scores: Sequence[Sequence[float]],
-        doubts: Sequence[float],
-    ) -> Iterable[tuple[int, Folded, list[float]]]:
-        """Have the encoder look where it is worth the time.
-
-        Yields
-        ------
-        index, views, scores
-            Of each comment that it looks at; the views are those of one sentence where it reads that alone.
-        """
-        assert self.encoder
-        assert self.policy.encoder
-        looks, linear = self.policy.encoder, cast(FirstStage, self.classifier)
-        wide: dict[int, Folded] = {}
-        cut: dict[int, Folded] = {}
-        for index, (views, found, doubt) in enumerate(zip(folded, findings, doubts, strict=True)):
-            if any(each.effect is Effect.REJECT for each in found):
-                continue
-            # What the linear stage would reject, for any guideline, is confirmed or approved.
-            if max(scores[index]) >= threshold_of(found, self.policy) or looks.at(
-                doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS)
-            ):
-                wide[index] = views
-            elif looks.at(doubt, SHORTEST_READING):
-                cut[index] = linear.sentence(views)
-        _, doubts_alone = linear.score_and_doubt(list(cut.values()))
-        alone = {
-            index: views
-            for (index, views), doubt in zip(cut.items(), _rounded(doubts_alone / ALONE_DOUBT), strict=True)
-            if looks.at(doubt, len(views.skeleton.text))
-        }
-        seen = self.encoder.score([*wide.values(), *alone.values()])
-        seen[len(wide) :] = probabilities(log_odds(seen[len(wide) :]) - ALONE)
-        for (index, views), row in zip((*wide.items(), *alone.items()), _rounded(seen), strict=True):
-            yield index, views, row
 
     def _decide(
         self,

@@ -30,11 +30,6 @@ class View:
         place = self.starts[start] if start < len(self.starts) else (self.ends[-1] if self.ends else 0)
         return place, place
 
-    def part(self, start: int, end: int) -> "View":
-        """Give the view of ``text[start:end]`` alone."""
-        starts, ends = self.starts or range(len(self.text)), self.ends or range(1, len(self.text) + 1)
-        return View(self.text[start:end], starts[start:end], ends[start:end])
-
 
 @dataclass(frozen=True, slots=True)
 class Folded:

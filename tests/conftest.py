@@ -1,7 +1,6 @@
 """A toy policy, a toy model and a fake classifier for the files that need no more than that."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +44,6 @@ class Fake:
         """Doubt as much as it would reject."""
         scores = self.score(comments)
         return scores, scores[:, 0]
-
-    def sentence(self, comment: Folded) -> Folded:
-        """Cut a comment to what stands between its first bar and its second, if it has two."""
-        text = comment.skeleton.text
-        stops = [place + 1 for place, character in enumerate(text) if character == "|"]
-        return replace(comment, skeleton=comment.skeleton.part(*stops[:2])) if len(stops) > 1 else comment
 
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         assert output == "personal_attack"

@@ -1,7 +1,6 @@
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,9 @@ from moderation import moderator as pipe
 from moderation.classifier import OUTPUTS, Array
 from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.model import Model
-from moderation.moderator import ALONE, CLASSIFIERS
+from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
-from moderation.policy import GUIDELINES, SHORTEST_READING, EncoderLooks
+from moderation.policy import DEFAULT_DOUBT, GUIDELINES, SHORTEST_READING
 
 
 @pytest.fixture(scope="module")
@@ -219,16 +218,12 @@ class Stated(Fake):
         return ((len(start) + bool(start), len(comment.plain.text)),)
 
 
-DOUBT = 0.15
-"""So that a long comment takes less doubt than what the linear stage would reject."""
-
-
 def cascade(policy: Policy) -> tuple[Moderator, Stated]:
     encoder = Stated("encoder")
     return Moderator(policy, Stated("linear"), encoder), encoder
 
 
-LOW, HUNDRED, LONG = (DOUBT * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
+LOW, HUNDRED, LONG = (DEFAULT_DOUBT * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
 TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS
 
@@ -261,7 +256,7 @@ PADDING = " word" * PASSAGE_CHARACTERS
 def test_encoder_looks_where_it_would_likely_reject(
     toy_policy: Policy, text: str, asked: bool, verdict: str, decided_by: str, why: str
 ) -> None:
-    moderator, encoder = cascade(replace(toy_policy, encoder=EncoderLooks(DOUBT)))
+    moderator, encoder = cascade(toy_policy)
     decision = moderator.review(text)
     assert encoder.asked == ([text] if asked else []), why
     assert (decision.verdict, decision.decided_by) == (verdict, decided_by), why
@@ -291,55 +286,6 @@ def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy
     assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
     assert [decision.score for decision in decisions] == [0.001, 0.8, 0.5, 0.002, 0.3, 0.7]
     assert decisions == tuple(map(moderator.review, texts))
-
-
-class Reads(Fake):
-    """Finds an attack in what it reads of «clown», and remembers what that was."""
-
-    stage = "encoder"
-
-    def __init__(self) -> None:
-        super().__init__({"clown": 0.95, "jester": 0.8})
-        self.read: list[str] = []
-
-    def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
-        self.read.extend(comment.skeleton.text for comment in comments)
-        return super().score([replace(comment, folded=comment.skeleton) for comment in comments])
-
-
-CLOWN = "what a clown, that one |"
-
-
-@pytest.mark.parametrize(
-    ("doubt", "text", "read", "score", "why"),
-    [
-        (LONG, f"{PADDING}|{CLOWN}", "all", 0.95, "worth reading all"),
-        (LONG - 1e-6, f"{PADDING}|{CLOWN}", CLOWN, None, "worth reading the sentence"),
-        (LONG - 1e-6, f"{PADDING}|what a jester, that one |", "what a jester, that one |", None, "below the threshold"),
-        (2 * LOW, f"{PADDING}|{CLOWN}", CLOWN, None, "just worth it"),
-        (2 * LOW - 1e-6, f"{PADDING}|{CLOWN}", "", 0.125, "just not worth it"),
-        (LONG - 1e-6, f"|{PADDING}|{CLOWN}", "", 0.125, "the sentence is as long as what would be read of all"),
-    ],
-)
-def test_a_sentence_alone_is_read_where_all_is_not_worth_the_time(
-    toy_policy: Policy, doubt: float, text: str, read: str, score: float | None, why: str
-) -> None:
-    class Doubts(Fake):
-        def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
-            return self.score(comments), np.full(len(comments), doubt, dtype=np.float32)
-
-    encoder = Reads()
-    decision = Moderator(replace(toy_policy, encoder=EncoderLooks(DOUBT)), Doubts(), encoder).review(text)
-    whole = text if read == "all" else read
-    assert encoder.read == ([whole] if whole else []), why
-    alone = {"clown": 0.95, "jester": 0.8}
-    if score is None:
-        score = next(value for word, value in alone.items() if word in text)
-        score = 1 / (1 + np.exp(ALONE - np.log(score / (1 - score))))
-    assert decision.score == pytest.approx(score, abs=1e-6), why
-    assert (decision.verdict == "reject") == (score >= 0.75), why
-    carried = [text[finding.start : finding.end] for finding in decision.findings if finding.effect is Effect.SCORE]
-    assert carried == (["clown"] if score >= 0.75 else []), why
 
 
 class Sure(Stated):

@@ -42,11 +42,6 @@ class Shared:
         told = [self._scores[_key(comment)] for comment in comments]
         return np.array([scores for scores, _ in told]), np.array([doubt for _, doubt in told])
 
-    def sentence(self, comment: Folded) -> Folded:
-        """Give what the first stage gives."""
-        cut: Folded = self._classifier.sentence(comment)
-        return cut
-
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the classifier's half-open spans of the original."""
         key = (*_key(comment), output)

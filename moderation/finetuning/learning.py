@@ -71,9 +71,7 @@ def fine_tune(
     return network
 
 
-def _mean(
-    states: Sequence[dict[str, torch.Tensor]], shares: Sequence[float] | None = None
-) -> dict[str, torch.Tensor]:
+def _mean(states: Sequence[dict[str, torch.Tensor]], shares: Sequence[float] | None = None) -> dict[str, torch.Tensor]:
     """Give the mean of the weights of several states, each by its share; all have the same without.
 
     Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
