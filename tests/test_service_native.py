@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from moderation import Comment, Decision, ModelError, Moderator, Policy, PolicyE
 from moderation.service import desk as desk_module
 from moderation.service.app import create_app
 from moderation.service.audit import decision_json
-from moderation.service.desk import SWIFT_CHARACTERS, TOGETHER, Desk
+from moderation.service.desk import TOGETHER, Desk
 from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceError
 from moderation.service.keys import LOCAL, Caller
 from moderation.service.metrics import Metrics
@@ -325,14 +323,12 @@ class Log:
     def __init__(self) -> None:
         self.rows: list[Any] = []
         self.broken = False
-        self.hasty = False
-        self.busy = False
 
     def row(self, recorded: Any, *rest: Any) -> Any:
         return recorded.decision.id, *rest
 
-    def record(self, rows: list[Any], wait: bool = True) -> None:
-        if self.broken or (self.busy and not wait):
+    def record(self, rows: list[Any]) -> None:
+        if self.broken:
             raise OperationalError("INSERT", {"text": "a comment"}, OSError("disk full"))
         self.rows.extend(rows)
 
@@ -396,95 +392,6 @@ def test_what_waits_is_decided_together_and_recorded_before_it_is_answered(
     assert slow.took == [1, 5]
     assert [row[0] for row in log.rows] == ["0", "1", "2", "3", "4", "5"]
     assert (desk.waiting, desk._ahead) == (0, 0)
-
-
-class Watched:
-    """A moderator that remembers which thread had it decide on which comments."""
-
-    def __init__(self, moderator: Moderator, encoder: object = None) -> None:
-        self.moderator = moderator
-        self.policy, self.classifier, self.encoder = moderator.policy, moderator.classifier, encoder
-        self.asked: list[tuple[str, list[str]]] = []
-
-    def review_many(self, comments: list[Comment]) -> tuple[Decision, ...]:
-        name = threading.current_thread().name
-        self.asked.append(("desk" if name == "desk" else "loop", [comment.id for comment in comments]))
-        if any(comment.text == "boom" for comment in comments):
-            raise ModelError("boom")
-        return self.moderator.review_many(comments)
-
-
-LONG = "x" * (SWIFT_CHARACTERS + 1)
-
-
-@pytest.mark.parametrize(
-    ("requests", "options", "asked", "why"),
-    [
-        ([["a"], ["b"], ["c"]], {}, [("loop", ["a", "b", "c"])], "what has arrived is decided together, here"),
-        ([["a"]], {"encoder": object()}, [("desk", ["a"])], "an encoder takes its time"),
-        ([["a"]], {"hasty": False}, [("desk", ["a"])], "so does the audit log"),
-        ([["a", "b"]], {}, [("desk", ["a", "b"])], "so do many"),
-        ([[LONG]], {}, [("desk", [LONG])], "so does a long one"),
-        ([["a"], [LONG]], {}, [("desk", ["a", LONG])], "and what waits with it"),
-        ([["a"], ["b"]], {"busy": True}, [("loop", ["a", "b"]), ("desk", ["a", "b"])], "another writer is at the log"),
-        (
-            [["a"], ["boom"]],
-            {},
-            [("loop", ["a", "boom"]), ("desk", ["a", "boom"]), ("desk", ["a"]), ("desk", ["boom"])],
-            "the thread tells what cannot be judged",
-        ),
-    ],
-)
-def test_the_event_loop_decides_what_takes_it_no_time(
-    opened: Callable[..., Desk],
-    toy_policy: Policy,
-    requests: list[list[str]],
-    options: dict[str, Any],
-    asked: list[tuple[str, list[str]]],
-    why: str,
-) -> None:
-    desk = opened()
-    log: Any = desk.audit
-    log.hasty, log.busy = options.get("hasty", True), options.get("busy", False)
-    watched = Watched(Moderator(toy_policy, Fake()), options.get("encoder"))
-    site = Site("default", watched)  # type: ignore[arg-type]
-
-    async def run() -> list[Any]:
-        comments = [[Comment(name, name[:500]) for name in names] for names in requests]
-        waiting = [desk.decide(some, site=site, door="d", caller=LOCAL) for some in comments]
-        with desk._deciding if asked[0][0] == "desk" else nullcontext():  # The thread waits until all have arrived.
-            tasks = [asyncio.create_task(one) for one in waiting]
-            for _ in range(5):
-                await asyncio.sleep(0)
-        return await asyncio.gather(*tasks, return_exceptions=True)
-
-    found = asyncio.run(run())
-    assert watched.asked == [(where, [name[:500] for name in names]) for where, names in asked], why
-    for names, decisions in zip(requests, found, strict=True):
-        if names == ["boom"]:
-            assert isinstance(decisions, Failed)
-        else:
-            assert [one.id for one in decisions] == [name[:500] for name in names], why
-    assert sorted(row[0] for row in log.rows) == sorted(n[:500] for some in requests for n in some if n != "boom")
-    assert (desk.waiting, desk._ahead, list(desk._jobs)) == (0, 0, [])
-
-
-def test_another_writer_at_the_audit_log_holds_up_its_own_answer_only(make: Make, tmp_path: Path) -> None:
-    with TestClient(make()) as client:
-        assert client.post("/v1/decisions", json={"text": "before"}).status_code == 200
-        other = sqlite3.connect(tmp_path / "audit.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        replies: list[Any] = []
-        asking = threading.Thread(target=lambda: replies.append(client.post("/v1/decisions", json={"text": "held"})))
-        asking.start()
-        while not client.app.state.desk.waiting:  # type: ignore[attr-defined]
-            time.sleep(0.001)
-        assert client.get("/healthz").status_code == 200
-        assert not replies
-        other.execute("ROLLBACK")
-        other.close()
-        asking.join()
-        assert replies[0].status_code == 200
 
 
 def test_a_large_batch_does_not_hold_up_one_comment(opened: Callable[..., Desk], slow: Slow, site: Site) -> None:

@@ -96,12 +96,8 @@ class AuditLog:
             encoded = {"client_encoding": "utf8"} if target.drivername == "postgresql+psycopg" else {}
             self.engine: Engine = create_engine(target, pool_pre_ping=server, connect_args=encoded)
             self.where = target.render_as_string(hide_password=True)
-            self._hasty: Engine | None = None
             if not server:
                 event.listen(self.engine, "connect", sqlite_pragmas("FULL" if sync == "power" else "NORMAL"))
-                if target.database and sync == "process":
-                    self._hasty = create_engine(target)
-                    event.listen(self._hasty, "connect", sqlite_pragmas("NORMAL", wait_ms=0))
             self._secret = self._open()
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise RecordError("audit log", 0, f"not a data base URL that can be opened: {_line(error)}") from error
@@ -120,8 +116,6 @@ class AuditLog:
     def close(self) -> None:
         """Let go of the connections."""
         self.engine.dispose()
-        if self._hasty:
-            self._hasty.dispose()
 
     def reachable(self) -> bool:
         """Whether the data base answers."""
@@ -138,24 +132,11 @@ class AuditLog:
 
     # ------------------------------------------------------------------ adding
 
-    @property
-    def hasty(self) -> bool:
-        """Whether `record` may be told not to wait: recording takes less than a tenth of a millisecond then."""
-        return self._hasty is not None
-
-    def record(self, rows: Sequence[Mapping[str, Any]], wait: bool = True) -> None:
-        """Add rows that `row` made, in one transaction.
-
-        Parameters
-        ----------
-        wait
-            False, where the log is `hasty`, to raise ``sqlalchemy.exc.OperationalError`` at once where another
-            writer is at it.
-        """
+    def record(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows that `row` made, in one transaction."""
         if not rows:
             return
-        engine = self.engine if wait or self._hasty is None else self._hasty
-        with engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(_INSERT, list(rows))
 
     def checkpoint(self, *, empty: bool = False) -> None:

@@ -4,9 +4,6 @@ Requests put their comments on a bounded queue. One thread takes what is waiting
 request in turn, has them decided together, commits their rows of the audit log in one transaction and only
 then lets the requests go on. So an answered decision is in the log whatever happens next, a batch of a thousand
 comments holds up nobody, and under overload what cannot be decided in good time is refused at once.
-
-Waking that thread and being woken by it takes longer than the linear stage needs for a comment. So where only such
-comments wait, the event loop decides them itself, together.
 """
 
 import asyncio
@@ -35,8 +32,6 @@ TOGETHER = 32
 """Comments that are decided and recorded at a time, at most."""
 TOGETHER_SECONDS = 0.025
 """How long that should take at most: what comes meanwhile waits for it."""
-SWIFT_CHARACTERS = 4000
-"""A longer comment is left to the thread; one of so many takes about 5 ms."""
 MAX_ID_CHARS = 500
 
 
@@ -53,8 +48,6 @@ class _Job:
     answer: "asyncio.Future[list[Recorded]]"
     done: list[Recorded] = field(default_factory=list)
     record: bool = True
-    swift: bool = False
-    """Whether deciding takes the event loop no time."""
 
     @property
     def left(self) -> int:
@@ -85,8 +78,6 @@ class Desk:
         self._seconds_each = 0.002
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
-        self._deciding = threading.Lock()
-        """Held by whoever decides, before ``_wake``."""
         self._buckets: dict[str, tuple[float, float]] = {}
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
@@ -146,7 +137,6 @@ class Desk:
             raise
         loop = asyncio.get_running_loop()
         job = _Job(comments, site, door, caller.name, keep_text, loop, loop.create_future(), record=record)
-        job.swift = self._is_swift(job)
         with self._wake:
             if self._closed:
                 raise Overloaded(2, "the service is shutting down")
@@ -155,10 +145,7 @@ class Desk:
             self._jobs.append(job)
             self.waiting += len(comments)
             self._ahead += job.ahead
-            if job.swift:
-                loop.call_soon(self._serve_here)  # After all that has arrived: that is decided together.
-            else:
-                self._wake.notify()
+            self._wake.notify()
         return await job.answer
 
     def admit(self, comments: int = 1) -> None:
@@ -262,7 +249,7 @@ class Desk:
             raise RateLimited((min(comments, 2 * rate) - left) / rate)
         self._buckets[caller.name] = left - comments, now
 
-    # ------------------------------------------------------------------ one at a time
+    # ------------------------------------------------------------------ the one thread
 
     def _work(self) -> None:
         while True:
@@ -271,45 +258,12 @@ class Desk:
                     self._wake.wait()
                 if not self._jobs:
                     return
-            with self._deciding:
-                self._serve_next()
-
-    def _serve_next(self, wait: bool = True) -> None:
-        with self._wake:
-            portions = self._portions() if self._jobs else []
-        if not portions:
-            return
-        started = time.perf_counter()
-        self._serve(portions, wait)
-        count = sum(end - start for _, start, end in portions)
-        each = (time.perf_counter() - started) / count
-        self._seconds_each += (each - self._seconds_each) * min(0.5, count / 100)
-
-    # ------------------------------------------------------------------ in the event loop
-
-    def _is_swift(self, job: _Job) -> bool:
-        return (
-            self.audit.hasty
-            and len(job.comments) == 1
-            and len(job.comments[0].text) <= SWIFT_CHARACTERS
-            and job.site.moderator.encoder is None
-            and job.site.moderator.classifier.stage == "linear"
-        )
-
-    def _serve_here(self) -> None:
-        """Serve what waits, unless the thread is at work: then that does."""
-        if not self._deciding.acquire(blocking=False):
-            return
-        try:
-            with self._wake:
-                swift = all(job.swift for job in self._jobs)
-            if swift:
-                self._serve_next(wait=False)
-        finally:
-            self._deciding.release()
-        with self._wake:
-            if self._jobs:
-                self._wake.notify()
+                portions = self._portions()
+            started = time.perf_counter()
+            self._serve(portions)
+            count = sum(end - start for _, start, end in portions)
+            each = (time.perf_counter() - started) / count
+            self._seconds_each += (each - self._seconds_each) * min(0.5, count / 100)
 
     def _portions(self) -> list[tuple[_Job, int, int]]:
         """Take some comments from the jobs in turn; a job with more goes to the end of the queue."""
@@ -324,19 +278,13 @@ class Desk:
             room -= end - start
         return portions
 
-    def _serve(self, portions: Sequence[tuple[_Job, int, int]], wait: bool = True) -> None:
+    def _serve(self, portions: Sequence[tuple[_Job, int, int]]) -> None:
         outcomes: list[tuple[_Job, ServiceError | None]] = []
         count = sum(end - start for _, start, end in portions)
         try:
-            self._judge(portions, wait)
+            self._judge(portions)
             outcomes = [(job, None) for job, _, _ in portions]
         except Exception as first:
-            if not wait:  # The thread has the time to try again, and tells what is wrong.
-                with self._wake:
-                    for job, _, _ in reversed(portions):
-                        job.swift = False
-                        self._jobs.appendleft(job)
-                return
             unrecorded = isinstance(first, SQLAlchemyError)
             if unrecorded or len(portions) == 1:
                 what = "recorded" if unrecorded else "judged"
@@ -366,7 +314,7 @@ class Desk:
             except RuntimeError:  # The loop is closed: nobody waits any more.
                 LOG.warning("%d requests were gone before they were answered", len(answers))
 
-    def _judge(self, portions: Sequence[tuple[_Job, int, int]], wait: bool) -> None:
+    def _judge(self, portions: Sequence[tuple[_Job, int, int]]) -> None:
         """Decide on the portions and record them; only then are they the jobs' own."""
         comments = [comment for job, start, end in portions for comment in job.comments[start:end]]
         decisions = portions[0][0].site.moderator.review_many(comments)
@@ -380,8 +328,7 @@ class Desk:
                 self.audit.row(one, job.site.name, job.door, job.caller, job.keep_text)
                 for one, job in zip(recorded, owners, strict=True)
                 if job.record
-            ],
-            wait,
+            ]
         )
         for one, job in zip(recorded, owners, strict=True):
             job.done.append(one)

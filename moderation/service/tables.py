@@ -114,14 +114,14 @@ def clean(text: str) -> str:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def sqlite_pragmas(synchronous: str, wait_ms: int = 10_000) -> Any:
-    """Give what sets up each new connection to SQLite; ``wait_ms``: how long it waits for another writer."""
+def sqlite_pragmas(synchronous: str) -> Any:
+    """Give what sets up each new connection to SQLite."""
 
     def set_on(connection: Any, record: Any) -> None:
         for pragma in (
             "journal_mode=WAL",
             f"synchronous={synchronous}",
-            f"busy_timeout={wait_ms}",
+            "busy_timeout=10000",
             f"wal_autocheckpoint={WAL_PAGES}",
             "secure_delete=ON",  # What is taken away is written over.
         ):
