@@ -281,7 +281,10 @@ class LinearClassifier:
     def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
         """Give what `score` gives, and how likely the encoder would reject each comment, shape (n_comments,)."""
         seen = self.gate_inputs(comments)
-        return self.calibrated(seen[:, :-2]), probabilities(seen @ self._doubt[:-1] + self._doubt[-1])
+        # In double precision: how many rows are multiplied together must not change a digit that is kept.
+        return self.calibrated(seen[:, :-2]), probabilities(
+            seen.astype(np.float64) @ self._doubt[:-1] + self._doubt[-1]
+        )
 
     def gate_inputs(self, comments: Sequence[Folded]) -> Array:
         """Give what tells how likely the encoder would reject each comment, shape (n_comments, n_outputs + 2)."""
