@@ -268,7 +268,7 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
 Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights{
         f"; it continues that of {earlier}" if earlier else ""
     })
-reads the comments that it would reject, judging from their words, with a probability of at least
+reads the comments that it would reject, as the linear scores tell, with a probability of at least
 {looks.get("doubt")} for each hundred characters to read, and those of which a score of the linear stage reaches the
 threshold; of a long one it reads the passage around the worst sentence. Its logit and the linear stage's are stacked
 into one calibrated probability for each output. A second head, trained on the spans that annotators of news comments
