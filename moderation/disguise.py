@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise, product
 
-from moderation.vocabulary import COMMON
-from moderation.words import REMEMBERED, REMEMBERED_LENGTH, VOWEL_MASKS, Reading, Words, run_lengths
+from moderation import english
+from moderation.vocabulary import COMPOUNDING, COMPOUNDS, GENUINE
+from moderation.words import MASKS, REMEMBERED, REMEMBERED_LENGTH, VOWEL_MASKS, Reading, Words, run_lengths
 
 _LEET = {
     "0": "o",
@@ -63,9 +64,15 @@ _DRAWING = re.compile("|".join(re.escape(drawn) for drawn in sorted(_DRAWN, key=
 _SIGNED_LETTERS = frozenset("@$!|€£¢+")
 _LINK = re.compile(r"://|^www\.|^[^@\s]+@[^@\s]+\.[a-z]{2,}|^[\w.-]+\.[a-z]{2,}/")
 _LETTER = re.compile(r"[^\W\d_]")
+_RUNS = re.compile(r"[a-z0-9@$!|]+")
 _CONTRACTION = re.compile(r"[a-z]+(?:'(?:s|t|re|ve|ll|d|m|em|all))+")
 _BETWEEN_LETTERS = re.compile(r"(?<=[^\W\d_])[013457@$](?=[^\W\d_])")
+_NUMBER = re.compile(r"[$]?\d+[a-z]{0,3}|[a-z]{1,2}\d+|@\w+")
 _STRETCH = re.compile(r"([^\W\d_])\1\1")
+_BESIDE, _BESIDE_MORE_OFTEN = 4000, 120
+"""How frequent, by rank, words must be that are written together with a hidden one; with one that compounds hold."""
+_MORE_USUAL = 3
+"""How many times nearer to the top of the list a word must be for a mask to hide it rather than a hidden word."""
 EDGES_LEFT = "\"'([{<.,;:-_~=/\\*#"
 EDGES_RIGHT = "\"')]}>.,;:?!-_~=/\\*"
 _BREAK = re.compile(r"[,;:/?\"]+|\.{2,}|-{2,}|!+(?=[^\W\d_]{3,})")
@@ -134,21 +141,26 @@ def leet_readings(raw: str) -> Iterable[str]:
         yield "".join(table.get(c, _LEET)[c] if c in _LEET else c for c in raw)
 
 
+def core_of(token: str) -> str:
+    """Give a token without the marks around it."""
+    return token.lstrip(EDGES_LEFT).rstrip(EDGES_RIGHT)
+
+
 def is_odd(token: str, words: Words) -> bool:
-    """Whether a token is more than a word with marks around it, or is a misspelt one."""
-    core = token.lstrip(EDGES_LEFT).rstrip(EDGES_RIGHT)
-    return words.misspelt(core) is not None or (
-        not (core.isalpha() or core.isdigit() or not core or _CONTRACTION.fullmatch(core)) and core.isascii()
-    )
+    """Whether a token is more than a word with marks around it, or is none that is known."""
+    core = core_of(token)
+    if core.isalpha():
+        return words.misspelt(core) is not None or (len(core) > 2 and not english.is_word(core))
+    return not (core.isdigit() or not core or _CONTRACTION.fullmatch(core)) and core.isascii()
 
 
-def reading(token: str, words: Words, mostly_latin: bool) -> Reading | None:
+def reading(token: str, words: Words, mostly_latin: bool, in_english: bool) -> Reading | None:
     """Read one token as what it hides; None where nothing is to be changed. Short ones are remembered."""
-    key = (token, mostly_latin)
+    key = (token, mostly_latin, in_english)
     try:
         return words.readings[key]
     except KeyError:
-        found = _undisguise(token, words, mostly_latin)
+        found = _undisguise(token, words, mostly_latin, in_english)
         if len(token) <= REMEMBERED_LENGTH:
             if len(words.readings) >= REMEMBERED:
                 words.readings.clear()
@@ -156,8 +168,8 @@ def reading(token: str, words: Words, mostly_latin: bool) -> Reading | None:
         return found
 
 
-def _undisguise(token: str, words: Words, mostly_latin: bool) -> Reading | None:
-    """Read one token as the word that it hides.
+def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) -> Reading | None:
+    """Read one token as the word that it hides, in an English text else as the words that it stands for.
 
     Returns
     -------
@@ -181,6 +193,8 @@ def _undisguise(token: str, words: Words, mostly_latin: bool) -> Reading | None:
         if found is None and "i" in alike[0]:
             # A capital i is drawn as a small l.
             found = _hidden((alike[0].replace("i", "l"), own[1], own[2]), words)
+        if found is None and in_english and alike is not own:
+            found = _usual_alike(token, alike, words)
         if found is not None:
             return found
         # A word wholly of another script is one of another language; letters of several scripts make none.
@@ -188,6 +202,8 @@ def _undisguise(token: str, words: Words, mostly_latin: bool) -> Reading | None:
             alike = own
     else:
         found = _hidden(own, words)
+        if found is None and in_english:
+            found = _usual_words(own, words)
         if found is not None:
             return None if found[0] == token else found
     text, starts, ends = alike
@@ -243,7 +259,7 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
     numbered = any(map(str.isdigit, drawn[0]))
     shown = sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0]) if numbered else 0
     masked = _behind_mask(drawn, words)
-    if masked is not None and masked[0] in COMMON:
+    if masked is not None and masked[0] not in words:
         return masked
     for letters, starts, ends in _letter_readings(drawn):
         if numbered and (shown < 2 or len(letters) < 4):
@@ -258,16 +274,109 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
         if word is not None:
             return word, *_respelt(word, (letters, starts, ends))
         if spans := words.glued(letters):
-            return apart((letters, starts, ends), spans)
+            return apart((letters, starts, ends), _set_apart(letters, words) or spans)
     return masked
 
 
+def _usual_words(reading: Reading, words: Words) -> Reading | None:
+    """Read a token that is no word as those of English that it likeliest stands for."""
+    text, starts, ends = reading
+    head = len(text) - len(text.lstrip(EDGES_LEFT))
+    tail = max(head, len(text.rstrip(EDGES_RIGHT)))
+    found = _usual_word((text[head:tail], starts[head:tail], ends[head:tail]), words)
+    if found is None:
+        return None
+    return (
+        text[:head] + found[0] + text[tail:],
+        starts[:head] + found[1] + starts[tail:],
+        ends[:head] + found[2] + ends[tail:],
+    )
+
+
+def _usual_alike(token: str, alike: Reading, words: Words) -> Reading | None:
+    """Read a token of look-alike letters as the English words that it stands for."""
+    text, starts, ends = alike
+    if english.is_word(core_of(text)):
+        return alike
+    # A capital i is drawn as a small l; the sign stands for either.
+    either = "".join("|" if letter == "i" != drawn else letter for drawn, letter in zip(token, text, strict=True))
+    return _usual_words((either, starts, ends), words)
+
+
+def _usual_word(core: Reading, words: Words) -> Reading | None:
+    text = core[0]
+    if not stands_for_others(text) or text in GENUINE or text in COMPOUNDS:
+        return None
+    drawn = _drawn(core)
+    masked = not MASKS.isdisjoint(text) or "-" in text
+    if masked and (word := english.behind_mask(drawn[0])):
+        return word, *_respelt(word, drawn)
+    numbered = any(map(str.isdigit, drawn[0]))
+    if numbered and sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0]) < 2:
+        return None
+    if not _LEET.keys().isdisjoint(drawn[0]) and len(drawn[0]) > 3:
+        if word := english.fitting([_LEET.get(c, c) + _SECOND_LEET.get(c, "") for c in drawn[0]]):
+            return word, *drawn[1:]
+    if "@" in text and (word := english.behind_mask(drawn[0])):
+        return word, *_respelt(word, drawn)
+    for letters, starts, ends in _letter_readings(drawn):
+        if len(letters) < 3 + numbered or english.is_derived(letters):
+            continue
+        if english.is_word(letters):
+            return letters, starts, ends
+        if word := english.unstretched(letters):
+            return restretched(word, (letters, starts, ends))
+        if numbered or "'" in text:
+            continue
+        if word := english.misspelt(letters):
+            return word, *_respelt(word, (letters, starts, ends))
+        if spans := _set_apart(letters, words):
+            return apart((letters, starts, ends), spans)
+    return None
+
+
+def _set_apart(letters: str, words: Words) -> list[tuple[int, int]]:
+    """Set apart English words that are written together; hidden ones only beside frequent ones."""
+    spans = english.parts(letters) if len(letters) > 4 else []
+    pieces = [letters[start:end] for start, end in spans]
+    hidden = [piece for piece in pieces if piece in words]
+    if hidden:
+        telling = all(len(piece) > 3 and piece not in COMPOUNDING for piece in hidden)
+        beside = _BESIDE if telling else _BESIDE_MORE_OFTEN
+        if any(english.rank(piece) > beside for piece in pieces if piece not in words):
+            return []
+    return spans
+
+
+def stands_for_others(core: str) -> bool:
+    """Whether a text without white space and edges is not simply words, numbers or a contraction."""
+    if len(core) < 3 or not core.isascii() or _CONTRACTION.fullmatch(core) or not any(map(str.isalpha, core)):
+        return False
+    runs = _RUNS.findall(core)
+    unknown = [run for run in runs if not english.is_word(run) and not _NUMBER.fullmatch(run)]
+    # One letter may be left over, as the plural in brackets.
+    left_over = len(runs) > 1 and len(unknown) == 1 and len(unknown[0]) == 1 and MASKS.isdisjoint(core)
+    return bool(unknown) and not left_over
+
+
+def _by_chance(masked: str, word: str) -> bool:
+    """Whether a masked word may be another than the hidden one that fits."""
+    signs = [sign for sign in masked if not sign.isalpha()]
+    # Nobody masks one vowel of a harmless word, nor writes asterisks for two of its letters.
+    few = len(signs) < 2 or (len(signs) == 2 and MASKS.issuperset(signs) and english.rank(word) <= _BESIDE)
+    return not few or len(masked) < 4
+
+
 def _behind_mask(drawn: Reading, words: Words) -> Reading | None:
+    """Read a masked word as the hidden one that fits, or as one that readers write far more often."""
     if drawn[0][0].isalpha() and not VOWEL_MASKS.isdisjoint(drawn[0]):
         numbers_read = "".join(_LEET[c] if c.isdigit() and c in _LEET else c for c in drawn[0])
         for masked in dict.fromkeys((drawn[0], numbers_read)) if sum(map(str.isalpha, drawn[0])) > 2 else (drawn[0],):
             word = words.behind_mask(masked)
             if word is not None:
+                usual = english.behind_mask(masked)
+                if usual is not None and _by_chance(masked, word):
+                    word = min(word, usual, key=lambda one: english.rank(one) * (_MORE_USUAL if one == usual else 1))
                 return word, *_respelt(word, drawn)
     return None
 

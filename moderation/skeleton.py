@@ -5,10 +5,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from moderation import english
 from moderation.disguise import (
     EDGES_LEFT,
     EDGES_RIGHT,
     apart,
+    core_of,
     is_latin,
     is_odd,
     leet_readings,
@@ -23,6 +25,10 @@ _SPACED = re.compile(rf"(?<![a-z0-9]){ITEM}(?:{GAP}{{1,3}}{ITEM}){{2,}}(?![a-z0-
 _GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HASHTAG = re.compile(r"#[A-Za-z]+")
+
+_NAME = re.compile(r"(?<![.!?:][\"'] )(?<![.!?:] )(?<=\s)(?![A-Za-z]*([A-Za-z])\1\1)[A-Z][a-z]+(?=[\s.,;:!?])")
+_THREE_LETTERS_WITHIN = 5000
+"""How frequent, by rank, a word of three letters must be that is set apart."""
 
 _Piece = tuple[int, int, str, list[int], list[int]]
 
@@ -45,8 +51,7 @@ def skeleton(plain: str, view: View, words: Words) -> View:
         return view
     ascii_only = text.isascii()
     signs = words.signs(text)
-    # Of letters alone only the suspects are odd.
-    odd = {token for token in tokens if signs or not token.isascii() or (not token.isalpha() and is_odd(token, words))}
+    odd = {token for token in tokens if signs or not token.isascii() or is_odd(token, words)}
     odd |= words.suspects(tokens)
     mostly_latin = True
     if not ascii_only:
@@ -58,7 +63,9 @@ def skeleton(plain: str, view: View, words: Words) -> View:
         pieces.extend(_spaced(text, words))
     if "split" in signs:
         pieces.extend(_joined(text, words))
-    readings = {token: reading(token, words, mostly_latin) for token in odd}
+    in_english = _in_english(tokens)
+    names = _names(plain) if in_english else set[str]()
+    readings = {token: reading(token, words, mostly_latin, in_english and core_of(token) not in names) for token in odd}
     if "#" in text:
         pieces.extend(_hashtags(plain, view))
     if not pieces and not any(readings.values()):
@@ -97,9 +104,21 @@ def _may_hide(token: str, words: Words) -> bool:
     if words.signed(token) or words.halved(token):
         return True
     if not token.isascii():
-        return reading(token, words, True) is not None or reading(token, words, False) is not None
-    looked_at = (not token.isalpha() and is_odd(token, words)) or words.suspects({token})
-    return bool(looked_at) and reading(token, words, True) is not None
+        return reading(token, words, True, True) is not None or reading(token, words, False, True) is not None
+    looked_at = is_odd(token, words) or words.suspects({token})
+    return bool(looked_at) and reading(token, words, True, True) is not None
+
+
+def _in_english(tokens: Iterable[str]) -> bool:
+    """Whether two thirds of the tokens are English words or stand for such."""
+    cores = [core for core in map(core_of, tokens) if core.isalpha()]
+    return 3 * sum(english.is_word(core) or english.stands_for(core) for core in cores) >= 2 * len(cores)
+
+
+def _names(plain: str) -> set[str]:
+    """Give, in lower case, the words that a capital begins within a sentence; none where most have one."""
+    names = {name[0].lower() for name in _NAME.finditer(plain)}
+    return names if 2 * len(names) < len(plain.split()) else set()
 
 
 def _replaced(view: View, pieces: Sequence[_Piece]) -> View:
@@ -147,20 +166,27 @@ def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bo
     own: Reading = (raw, where, [place + 1 for place in where])
     if sum(map(str.isalpha, raw)) < 2:
         return own, False
+    evenly = len({text[left + 1 : right] for left, right in pairwise(where)}) == 1
     for letters in dict.fromkeys(leet_readings(raw)):
         if not letters.isalpha():
             continue
         if len(letters) == 3:
             # Three letters with full stops are an abbreviation.
-            if letters in words and "." not in text[where[0] : where[-1]] and letters == raw:
+            known = letters in words or (evenly and english.rank(letters) <= _THREE_LETTERS_WITHIN)
+            if known and "." not in text[where[0] : where[-1]] and letters == raw:
                 return own, True
             continue
         word = words.stretched(letters)
         if word is not None:
             return restretched(word, (letters, own[1], own[2])), True
+        if evenly and english.is_word(letters):
+            return (letters, own[1], own[2]), True
         parts = words.parts(letters)
-        if any(hidden for _, _, hidden in parts):
-            return apart((letters, own[1], own[2]), [(start, end) for start, end, _ in parts]), True
+        spans = english.parts(letters) if evenly else []
+        if not spans and any(hidden for _, _, hidden in parts):
+            spans = [(start, end) for start, end, _ in parts]
+        if spans:
+            return apart((letters, own[1], own[2]), spans), True
     return own, False
 
 

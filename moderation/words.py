@@ -9,6 +9,7 @@ from typing import Any
 import re2
 from ahocorasick_rs import AhoCorasick, MatchKind
 
+from moderation import english
 from moderation.vocabulary import COMMON, COMPOUNDING, COMPOUNDS, GENUINE, SCORN
 
 Reading = tuple[str, list[int], list[int]]
@@ -74,13 +75,8 @@ class Words:
         for word in sorted(COMMON - self._known):
             squeezed = _squeeze(word)
             self._by_squeezed[squeezed] = (*self._by_squeezed.get(squeezed, ()), word)
-        # A mask hides the usual spelling rather than another.
-        self._by_shape = {
-            shape: tuple(sorted(ws, key=lambda w: w not in COMMON)) for shape, ws in self._by_shape.items()
-        }
-        for word in sorted(COMMON - self._known):
-            shape = (word[0], len(word))
-            self._by_shape[shape] = (*self._by_shape.get(shape, ()), word)
+        # A mask hides the usual word rather than another.
+        self._by_shape = {shape: tuple(sorted(ws, key=english.rank)) for shape, ws in self._by_shape.items()}
         long = sorted(word for word in self._known if len(word) > 3 and word.isascii())
         self._longest = max(map(len, long), default=0)
         self._spellings = {other: word for word in long for other in _spellings(word) if other not in self._known}
@@ -99,8 +95,8 @@ class Words:
         self._misspelt = frozenset(self._slips)
         self._companions = COMMON.union(_COMPANIONS)
         self._telling = frozenset(word for word in long if len(word) > 4) - COMPOUNDING
-        self.readings: dict[tuple[str, bool], Reading | None] = {}
-        """What `moderation.disguise` read in a token, and whether in a text mostly of Latin letters."""
+        self.readings: dict[tuple[str, bool, bool], Reading | None] = {}
+        """What `moderation.disguise` read in a token; whether among Latin letters, and in English."""
         self.quiet: set[str] = set()
         self.loud: set[str] = set()
         """The tokens that `moderation.skeleton` knows to hide nothing, and those that may."""
@@ -204,8 +200,8 @@ class Words:
     def behind_mask(self, masked: str) -> str | None:
         """Find the word that a masked one such as ``f**k`` stands for.
 
-        Two letters must show, or the first of a word of four; of several words the one given first is
-        taken. A single run of asterisks may be one shorter or longer than what it hides if three show.
+        Two letters must show, or the first of a word of four; of several words the most frequent is taken. A single
+        run of asterisks may be one shorter or longer than what it hides if three show and nothing else fits.
         """
         shown = sum(map(str.isalpha, masked))
         if shown < 2 and not (len(masked) == 4 and masked[1:] == "***"):
@@ -225,7 +221,7 @@ class Words:
                 and all(m == w or (m in VOWEL_MASKS and w in _VOWELS) for m, w in zip(masked, word, strict=True))
             ):
                 return word
-        if shown > 2 and inner and (run := _MASK_RUN.fullmatch(masked)):
+        if shown > 2 and inner and (run := _MASK_RUN.fullmatch(masked)) and not english.behind_mask(masked):
             for size in (len(masked) + 1, len(masked) - 1):
                 for word in self._by_shape.get((masked[0], size), ()):
                     if (

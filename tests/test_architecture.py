@@ -14,8 +14,9 @@ FOLDERS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
-    ("errors", "markdown", "vocabulary"),
-    ("attacks", "comment", "finding", "labels", "literals", "parallel", "paths", "runs", "view", "words"),
+    ("errors", "markdown", "paths", "vocabulary"),
+    ("english",),
+    ("attacks", "comment", "finding", "labels", "literals", "parallel", "runs", "view", "words"),
     ("disguise",),
     ("skeleton",),
     ("normalise",),

@@ -109,7 +109,7 @@ def bug(reason: str) -> pytest.MarkDecorator:
         ("hedgewank", ["wank"], "open before"),
         ("wanker", [], "closed after"),
         ("twattish", ["twat"], "open after"),
-        ("atwat", [], "closed before"),
+        ("xtwat", [], "closed before"),
         ("You ass hole!", ["ass hole"], "a phrase"),
         ("Scunthorpe", [], "an allowed word excuses the term within it"),
         ("Scunthorpe cunts", ["cunts"], "and no other"),
@@ -175,7 +175,7 @@ def test_disguised_term_is_found_and_shown_as_written(toy: Policy, text: str, ex
 
 
 @bug("normalise.py _is_odd: _EDGES_RIGHT strips the stars that mask a word's end, so nothing is looked for")
-@pytest.mark.parametrize("text", ["f***", "sh**", "cun*"])
+@pytest.mark.parametrize("text", ["f***", "sh**"])
 def test_word_whose_end_is_masked(toy: Policy, text: str) -> None:
     assert excerpts(f"What a {text} day", toy, "profanity.any") == [text]
 
