@@ -5,12 +5,12 @@ Source: Unicode Technical Standard #39 (look-alikes, through ``confusable_homogl
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise, product
 
 from moderation import english
-from moderation.vocabulary import COMPOUNDING, COMPOUNDS, GENUINE
+from moderation.vocabulary import COMPOUNDING, COMPOUNDS, FOREIGN, GENUINE
 from moderation.words import MASKS, REMEMBERED, REMEMBERED_LENGTH, VOWEL_MASKS, Reading, Words, run_lengths
 
 _LEET = {
@@ -72,9 +72,10 @@ _STRETCH = re.compile(r"([^\W\d_])\1\1")
 _BESIDE, _BESIDE_MORE_OFTEN = 4000, 120
 """How frequent, by rank, words must be that are written together with a hidden one; with one that compounds hold."""
 _MORE_USUAL = 3
-"""How many times nearer to the top of the list a word must be for a mask to hide it rather than a hidden word."""
+"""How many times nearer to the top of the list a word must be to be meant rather than a hidden word."""
 EDGES_LEFT = "\"'([{<.,;:-_~=/\\*#"
 EDGES_RIGHT = "\"')]}>.,;:?!-_~=/\\*"
+_HYPHEN = re.compile(r"[-,;:/?\".]+")
 _BREAK = re.compile(r"[,;:/?\"]+|\.{2,}|-{2,}|!+(?=[^\W\d_]{3,})")
 
 
@@ -150,7 +151,7 @@ def is_odd(token: str, words: Words) -> bool:
     """Whether a token is more than a word with marks around it, or is none that is known."""
     core = core_of(token)
     if core.isalpha():
-        return words.misspelt(core) is not None or (len(core) > 2 and not english.is_word(core))
+        return words.misspelt(core) is not None or core in FOREIGN or (len(core) > 2 and not english.is_word(core))
     return not (core.isdigit() or not core or _CONTRACTION.fullmatch(core)) and core.isascii()
 
 
@@ -217,15 +218,20 @@ def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) 
 def _hidden(reading: Reading, words: Words) -> Reading | None:
     """Find hidden words in a token, whole or else between the signs that part it."""
     whole = _hidden_between_edges(reading, words)
+    return whole or _in_parts(reading, _BREAK, lambda part: _hidden_between_edges(part, words))
+
+
+def _in_parts(reading: Reading, marks: re.Pattern[str], look: Callable[[Reading], Reading | None]) -> Reading | None:
+    """Look at each part of a token between marks; None where none is changed."""
     text, starts, ends = reading
-    if whole is not None or not _BREAK.search(text):
-        return whole
-    bounds = [0, *(bound for gap in _BREAK.finditer(text) for bound in gap.span()), len(text)]
+    if not marks.search(text):
+        return None
+    bounds = [0, *(bound for gap in marks.finditer(text) for bound in gap.span()), len(text)]
     parts: list[Reading] = []
     changed = False
     for place, (start, end) in enumerate(pairwise(bounds)):
         part: Reading = (text[start:end], starts[start:end], ends[start:end])
-        found = _hidden_between_edges(part, words) if place % 2 == 0 and end - start > 2 else None
+        found = look(part) if place % 2 == 0 and end - start > 2 else None
         changed = changed or found is not None
         parts.append(found or part)
     if not changed:
@@ -279,7 +285,13 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
 
 
 def _usual_words(reading: Reading, words: Words) -> Reading | None:
-    """Read a token that is no word as those of English that it likeliest stands for."""
+    """Read a token that is no word as those of English that it likeliest stands for, whole or between its marks."""
+    return _usual_between_edges(reading, words) or _in_parts(
+        reading, _HYPHEN, lambda part: _usual_between_edges(part, words)
+    )
+
+
+def _usual_between_edges(reading: Reading, words: Words) -> Reading | None:
     text, starts, ends = reading
     head = len(text) - len(text.lstrip(EDGES_LEFT))
     tail = max(head, len(text.rstrip(EDGES_RIGHT)))
@@ -305,6 +317,9 @@ def _usual_alike(token: str, alike: Reading, words: Words) -> Reading | None:
 
 def _usual_word(core: Reading, words: Words) -> Reading | None:
     text = core[0]
+    if text in FOREIGN and (word := words.misspelt(text, in_english=True)):
+        word = _likelier(word, english.misspelt(text))
+        return word, *_respelt(word, core)
     if not stands_for_others(text) or text in GENUINE or text in COMPOUNDS:
         return None
     drawn = _drawn(core)
@@ -314,7 +329,7 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
     numbered = any(map(str.isdigit, drawn[0]))
     if numbered and sum(c.isalpha() or c in _SIGNED_LETTERS for c in drawn[0]) < 2:
         return None
-    if not _LEET.keys().isdisjoint(drawn[0]) and len(drawn[0]) > 3:
+    if not _LEET.keys().isdisjoint(drawn[0]) and (len(drawn[0]) > 3 or not _SIGNED_LETTERS.isdisjoint(drawn[0][1:])):
         if word := english.fitting([_LEET.get(c, c) + _SECOND_LEET.get(c, "") for c in drawn[0]]):
             return word, *drawn[1:]
     if "@" in text and (word := english.behind_mask(drawn[0])):
@@ -326,7 +341,7 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
             return letters, starts, ends
         if word := english.unstretched(letters):
             return restretched(word, (letters, starts, ends))
-        if numbered or "'" in text:
+        if numbered or ("'" in text and not text.endswith("n't")):
             continue
         if word := english.misspelt(letters):
             return word, *_respelt(word, (letters, starts, ends))
@@ -359,6 +374,11 @@ def stands_for_others(core: str) -> bool:
     return bool(unknown) and not left_over
 
 
+def _likelier(hidden: str, usual: str | None) -> str:
+    """Give the hidden word, or the usual one where that is far more frequent."""
+    return usual if usual is not None and _MORE_USUAL * english.rank(usual) < english.rank(hidden) else hidden
+
+
 def _by_chance(masked: str, word: str) -> bool:
     """Whether a masked word may be another than the hidden one that fits."""
     signs = [sign for sign in masked if not sign.isalpha()]
@@ -375,8 +395,8 @@ def _behind_mask(drawn: Reading, words: Words) -> Reading | None:
             word = words.behind_mask(masked)
             if word is not None:
                 usual = english.behind_mask(masked)
-                if usual is not None and _by_chance(masked, word):
-                    word = min(word, usual, key=lambda one: english.rank(one) * (_MORE_USUAL if one == usual else 1))
+                if _by_chance(masked, word):
+                    word = _likelier(word, usual)
                 return word, *_respelt(word, drawn)
     return None
 

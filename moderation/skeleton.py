@@ -18,6 +18,7 @@ from moderation.disguise import (
     restretched,
 )
 from moderation.view import View
+from moderation.vocabulary import FOREIGN
 from moderation.words import GAP, GAPS, ITEM, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
 
 _TOKEN = re.compile(r"\S+")
@@ -26,7 +27,8 @@ _GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HASHTAG = re.compile(r"#[A-Za-z]+")
 
-_NAME = re.compile(r"(?<![.!?:][\"'] )(?<![.!?:] )(?<=\s)(?![A-Za-z]*([A-Za-z])\1\1)[A-Z][a-z]+(?=[\s.,;:!?])")
+_NAME = re.compile(r"(?<!\S)[A-Z](?![^\W\d_]*([^\W\d_])\1\1)[^\W\d_A-Z]+(?![\w@$*])")
+_BEGINNING = re.compile(r"(?:^|[.!?:][\"']?)\s*$")
 _THREE_LETTERS_WITHIN = 5000
 """How frequent, by rank, a word of three letters must be that is set apart."""
 
@@ -64,7 +66,7 @@ def skeleton(plain: str, view: View, words: Words) -> View:
     if "split" in signs:
         pieces.extend(_joined(text, words))
     in_english = _in_english(tokens)
-    names = _names(plain) if in_english else set[str]()
+    names = _names(plain, view) if in_english else set[str]()
     readings = {token: reading(token, words, mostly_latin, in_english and core_of(token) not in names) for token in odd}
     if "#" in text:
         pieces.extend(_hashtags(plain, view))
@@ -115,10 +117,15 @@ def _in_english(tokens: Iterable[str]) -> bool:
     return 3 * sum(english.is_word(core) or english.stands_for(core) for core in cores) >= 2 * len(cores)
 
 
-def _names(plain: str) -> set[str]:
-    """Give, in lower case, the words that a capital begins within a sentence; none where most have one."""
-    names = {name[0].lower() for name in _NAME.finditer(plain)}
-    return names if 2 * len(names) < len(plain.split()) else set()
+def _names(plain: str, view: View) -> set[str]:
+    """Give the folded words with a capital within a sentence, or anywhere if foreign; none where most have one."""
+    names = set[str]()
+    for name in _NAME.finditer(plain):
+        start, end = name.span() if view.starts is None else (bisect_left(view.starts, at) for at in name.span())
+        word = view.text[start:end]
+        if word in FOREIGN or not _BEGINNING.search(plain, max(0, name.start() - 3), name.start()):
+            names.add(word)
+    return names if 2 * len(names) < len(plain.split()) or names <= FOREIGN else set()
 
 
 def _replaced(view: View, pieces: Sequence[_Piece]) -> View:
@@ -153,12 +160,22 @@ def _spaced(text: str, words: Words) -> Iterable[_Piece]:
         ]
         if all(len(where) < 2 for where in groups):
             groups = [[place for where in groups for place in where]]
+        groups = [part for where in groups for part in _evenly(text, where)]
         found = [_spaced_word(text, where, words) for where in groups]
         if not any(hidden for _, hidden in found):
             continue
         for where, ((read, places, ends), _) in zip(groups, found, strict=True):
             if where:
                 yield where[0], where[-1] + 1, read, places, ends
+
+
+def _evenly(text: str, where: list[int]) -> list[list[int]]:
+    """Part letters at the spaces where something else sets most apart."""
+    gaps = [text[left + 1 : right] for left, right in pairwise(where)]
+    if " " not in gaps or 2 * gaps.count(" ") >= len(gaps):
+        return [where]
+    ends = [place for place, gap in enumerate(gaps, 1) if gap == " "]
+    return [where[start:end] for start, end in pairwise((0, *ends, len(where)))]
 
 
 def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bool]:

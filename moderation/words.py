@@ -10,7 +10,7 @@ import re2
 from ahocorasick_rs import AhoCorasick, MatchKind
 
 from moderation import english
-from moderation.vocabulary import COMMON, COMPOUNDING, COMPOUNDS, GENUINE, SCORN
+from moderation.vocabulary import COMMON, COMPOUNDING, COMPOUNDS, FOREIGN, GENUINE, SCORN
 
 Reading = tuple[str, list[int], list[int]]
 """What is read, and for each of its characters where it begins and ends in what it was read from."""
@@ -83,12 +83,14 @@ class Words:
         self._splits = {halves for word in long for halves in _splits(word)}
         # A common word is meant by its misspelling even where that is a word given.
         real = COMMON | GENUINE
-        self._slips = {
+        slips = {
             slip: word
             for word in reversed(long)
             for slip in _slips(word)
             if slip not in real and (slip not in self._known or (word in COMMON and len(slip) > 3))
         }
+        self._slips_in_english = {slip: slips.pop(slip) for slip in FOREIGN.intersection(slips)}
+        self._slips = slips
         # Of the halves of a word, that which is no word by its letters.
         self._lefts = frozenset(left for left, _ in self._splits if _VOWELS.isdisjoint(left))
         self._rights = frozenset(right for left, right in self._splits if not _VOWELS.isdisjoint(left))
@@ -251,9 +253,9 @@ class Words:
         """Find the word that is spelt so to be heard, not read."""
         return self._spellings.get(letters)
 
-    def misspelt(self, letters: str) -> str | None:
-        """Find the word that differs by one slip of the pen; None for a word of its own."""
-        return self._slips.get(letters)
+    def misspelt(self, letters: str, *, in_english: bool = False) -> str | None:
+        """Find the word that differs by one slip of the pen; None for a word of its own, or where not in English."""
+        return self._slips_in_english.get(letters) if in_english else self._slips.get(letters)
 
     def split(self, left: str, right: str) -> bool:
         """Whether two neighbours are the halves of a word, one of them no word itself."""
@@ -269,7 +271,7 @@ class Words:
         list of (start, end)
             Half-open spans that follow one another; empty where the letters are one word.
         """
-        if not 7 <= len(letters) <= _LONGEST_GLUED or letters in GENUINE or letters in COMPOUNDS:
+        if not 7 <= len(letters) <= _LONGEST_GLUED or letters in GENUINE or letters in FOREIGN or letters in COMPOUNDS:
             return []
         if letters not in self._misspelt and not self._held.find_matches_as_indexes(letters):
             return []
