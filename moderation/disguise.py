@@ -202,7 +202,7 @@ def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) 
         if not latin and len({unicodedata.name(c, "").split(" ")[0] for c in token if c.isalpha()}) < 2:
             alike = own
     else:
-        found = _hidden(own, words)
+        found = _hidden(own, words) if _may_hide_another(token, words) else None
         if found is None and in_english:
             found = _usual_words(own, words)
         if found is not None:
@@ -213,6 +213,18 @@ def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) 
     guess = _BETWEEN_LETTERS.sub(lambda sign: _LEET[sign[0]], text)
     shortened = _shortened(guess, starts, ends)
     return None if shortened[0] == token else shortened
+
+
+def _may_hide_another(token: str, words: Words) -> bool:
+    """Whether a token of ASCII may hide one of the words."""
+    core = core_of(token)
+    return (
+        not core.isalpha()
+        or core in words
+        or words.misspelt(core) is not None
+        or words.signed(token)
+        or bool(words.suspects({token}))
+    )
 
 
 def _hidden(reading: Reading, words: Words) -> Reading | None:

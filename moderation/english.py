@@ -3,15 +3,15 @@
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache, reduce
 from itertools import groupby, product
+from operator import or_
 
 import numpy as np
 import numpy.typing as npt
 
 from moderation.paths import DATA
 
-_LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LONGEST = 16
 _LONGEST_RUN = 80
 _ONE_MORE_WITHIN = {5: 2500, 6: 8000, 7: 16000}
@@ -72,9 +72,10 @@ def _has_stem(word: str) -> bool:
     return False
 
 
-def stands_for(letters: str) -> bool:
-    """Whether a run of letters that is no word stands for others."""
-    return is_derived(letters) or bool(unstretched(letters) or misspelt(letters) or parts(letters))
+@lru_cache(maxsize=65536)
+def is_usual(letters: str) -> bool:
+    """Whether a run of letters is a word, is derived from one or stands for others."""
+    return is_word(letters) or is_derived(letters) or bool(unstretched(letters) or misspelt(letters) or parts(letters))
 
 
 def usual(candidates: Iterable[str]) -> str | None:
@@ -106,11 +107,21 @@ def misspelt(letters: str) -> str | None:
     if not 4 <= len(letters) <= _LONGEST:
         return None
     word = usual(_one_less(letters))
-    if word is not None and len(word) > 3:
-        return word
-    word = usual(letters[:place] + letter + letters[place:] for place in range(1, len(letters)) for letter in _LETTERS)
-    # Of the many words that a letter more makes, a rare one is seldom meant: the token is a name.
-    return word if word is not None and ranks()[word] <= _ONE_MORE_WITHIN[min(len(word), 7)] else None
+    return word if word is not None and len(word) > 3 else _without_a_letter().get(letters)
+
+
+@cache
+def _without_a_letter() -> Mapping[str, str]:
+    """Give the most frequent word for each run of letters that lacks an inner one of it.
+
+    Of the many words that a letter more makes, a rare one is seldom meant: the run is a name.
+    """
+    lacking: dict[str, str] = {}
+    for word, place in ranks().items():
+        if len(word) > 4 and place <= _ONE_MORE_WITHIN[min(len(word), 7)]:
+            for at in range(1, len(word) - 1):
+                lacking.setdefault(word[:at] + word[at + 1 :], word)
+    return lacking
 
 
 def _one_less(letters: str) -> Iterable[str]:
@@ -178,7 +189,7 @@ def fitting(letters: Sequence[str]) -> str | None:
     fit = np.ones(len(words), dtype=bool)
     for place, some in enumerate(letters):
         if some:
-            fit &= np.isin(written[:, place], list(some.encode("ascii", "replace")))
+            fit &= reduce(or_, (written[:, place] == ord(letter) for letter in some))
     return words[int(fit.argmax())] if fit.any() else None
 
 

@@ -49,14 +49,14 @@ def skeleton(plain: str, view: View, words: Words) -> View:
     """
     text = view.text
     tokens = set(text.split())
-    if "#" not in text and _hides_nothing(tokens, words) and not words.spaced(text):
+    odd = _suspicious(tokens, words)
+    if not odd and "#" not in text and not words.spaced(text):
         return view
-    ascii_only = text.isascii()
     signs = words.signs(text)
-    odd = {token for token in tokens if signs or not token.isascii() or is_odd(token, words)}
-    odd |= words.suspects(tokens)
+    if signs:
+        odd = tokens
     mostly_latin = True
-    if not ascii_only:
+    if not text.isascii():
         letters = [character for character in text if character.isalpha()]
         mostly_latin = 2 * sum(map(is_latin, letters)) > len(letters)
     # Each piece replaces text[start:end]: letters with the offset that each was read from.
@@ -87,19 +87,19 @@ def skeleton(plain: str, view: View, words: Words) -> View:
     return _replaced(view, sorted(pieces)) if pieces else view
 
 
-def _hides_nothing(tokens: set[str], words: Words) -> bool:
-    """Whether no token hides anything, but for letters set apart; what was told of a token is remembered."""
-    if not words.loud.isdisjoint(tokens):
-        return False
+def _suspicious(tokens: set[str], words: Words) -> set[str]:
+    """Give the tokens that may hide something by themselves; what was told of a token is remembered."""
     new = tokens - words.quiet
     if not new:
-        return True
+        return new
+    found = new & words.loud
+    new -= found
     loud = {token for token in new if _may_hide(token, words)}
     for told, known in ((loud, words.loud), (new - loud, words.quiet)):
         if len(known) >= REMEMBERED:
             known.clear()
         known.update(token for token in told if len(token) <= REMEMBERED_LENGTH)
-    return not loud
+    return found | loud
 
 
 def _may_hide(token: str, words: Words) -> bool:
@@ -112,9 +112,9 @@ def _may_hide(token: str, words: Words) -> bool:
 
 
 def _in_english(tokens: Iterable[str]) -> bool:
-    """Whether two thirds of the tokens are English words or stand for such."""
+    """Whether two thirds of the words are English or stand for such."""
     cores = [core for core in map(core_of, tokens) if core.isalpha()]
-    return 3 * sum(english.is_word(core) or english.stands_for(core) for core in cores) >= 2 * len(cores)
+    return 3 * sum(map(english.is_usual, cores)) >= 2 * len(cores)
 
 
 def _names(plain: str, view: View) -> set[str]:
