@@ -6,17 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from moderation import english
-from moderation.disguise import (
-    EDGES_LEFT,
-    EDGES_RIGHT,
-    apart,
-    core_of,
-    is_latin,
-    is_odd,
-    leet_readings,
-    reading,
-    restretched,
-)
+from moderation.disguise import is_odd, reading
+from moderation.signs import EDGES_LEFT, EDGES_RIGHT, apart, core_of, is_latin, leet_readings, restretched
 from moderation.view import View
 from moderation.vocabulary import FOREIGN
 from moderation.words import GAP, GAPS, ITEM, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
@@ -125,7 +116,7 @@ def _names(plain: str, view: View) -> set[str]:
         word = view.text[start:end]
         if word in FOREIGN or not _BEGINNING.search(plain, max(0, name.start() - 3), name.start()):
             names.add(word)
-    return names if 2 * len(names) < len(plain.split()) or names <= FOREIGN else set()
+    return names if 3 * len(names) < 2 * len(plain.split()) or names <= FOREIGN else set()
 
 
 def _replaced(view: View, pieces: Sequence[_Piece]) -> View:

@@ -17,6 +17,8 @@ ORDER = (
     ("errors", "markdown", "paths", "vocabulary"),
     ("english",),
     ("attacks", "comment", "finding", "labels", "literals", "parallel", "runs", "view", "words"),
+    ("signs",),
+    ("usual",),
     ("disguise",),
     ("skeleton",),
     ("normalise",),

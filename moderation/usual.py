@@ -1,0 +1,126 @@
+"""Words of plain English read behind what is none: misspelt, masked, stretched, written together."""
+
+import re
+
+from moderation import english
+from moderation.signs import (
+    CONTRACTION,
+    EDGES_LEFT,
+    EDGES_RIGHT,
+    LEET,
+    SECOND_LEET,
+    SIGNED_LETTERS,
+    apart,
+    core_of,
+    drawn_letters,
+    in_parts,
+    letter_readings,
+    respelt,
+    restretched,
+)
+from moderation.vocabulary import COMPOUNDING, COMPOUNDS, FOREIGN, GENUINE
+from moderation.words import MASKS, Reading, Words
+
+_RUNS = re.compile(r"[a-z0-9@$!|]+")
+_NUMBER = re.compile(r"[$]?\d+[a-z]{0,3}|[a-z]{1,2}\d+|@\w+")
+_HYPHEN = re.compile(r"[-,;:/?\".]+")
+BESIDE, _BESIDE_MORE_OFTEN = 4000, 120
+"""How frequent, by rank, words must be that are written together with a hidden one; with one that compounds hold."""
+_MORE_USUAL = 3
+"""How many times nearer to the top of the list a word must be to be meant rather than a hidden word."""
+
+
+def usual_words(reading: Reading, words: Words) -> Reading | None:
+    """Read a token that is no word as those of English that it likeliest stands for, whole or between its marks."""
+    return _usual_between_edges(reading, words) or in_parts(
+        reading, _HYPHEN, lambda part: _usual_between_edges(part, words)
+    )
+
+
+def _usual_between_edges(reading: Reading, words: Words) -> Reading | None:
+    text, starts, ends = reading
+    head = len(text) - len(text.lstrip(EDGES_LEFT))
+    tail = max(head, len(text.rstrip(EDGES_RIGHT)))
+    found = _usual_word((text[head:tail], starts[head:tail], ends[head:tail]), words)
+    if found is None:
+        return None
+    return (
+        text[:head] + found[0] + text[tail:],
+        starts[:head] + found[1] + starts[tail:],
+        ends[:head] + found[2] + ends[tail:],
+    )
+
+
+def usual_alike(token: str, alike: Reading, words: Words) -> Reading | None:
+    """Read a token of look-alike letters as the English words that it stands for."""
+    text, starts, ends = alike
+    if english.is_word(core_of(text)):
+        return alike
+    # A capital i is drawn as a small l; the sign stands for either.
+    either = "".join("|" if letter == "i" != drawn else letter for drawn, letter in zip(token, text, strict=True))
+    return usual_words((either, starts, ends), words)
+
+
+def _usual_word(core: Reading, words: Words) -> Reading | None:
+    text = core[0]
+    if text in FOREIGN and (word := words.misspelt(text, in_english=True)):
+        word = likelier(word, english.misspelt(text))
+        return word, *respelt(word, core)
+    if not _stands_for_others(text) or text in GENUINE or text in COMPOUNDS:
+        return None
+    drawn = drawn_letters(core)
+    masked = not MASKS.isdisjoint(text) or "-" in text
+    if masked and (word := english.behind_mask(drawn[0])):
+        return word, *respelt(word, drawn)
+    numbered = any(map(str.isdigit, drawn[0]))
+    if numbered and sum(c.isalpha() or c in SIGNED_LETTERS for c in drawn[0]) < 2:
+        return None
+    if not LEET.keys().isdisjoint(drawn[0]) and (len(drawn[0]) > 3 or not SIGNED_LETTERS.isdisjoint(drawn[0][1:])):
+        if word := english.fitting([LEET.get(c, c) + SECOND_LEET.get(c, "") for c in drawn[0]]):
+            return word, *drawn[1:]
+    if "@" in text and (word := english.behind_mask(drawn[0])):
+        return word, *respelt(word, drawn)
+    for letters, starts, ends in letter_readings(drawn):
+        derived = english.is_derived(letters)
+        if len(letters) < 3 + numbered or (derived and letters == text):
+            continue
+        if derived or english.is_word(letters):
+            return letters, starts, ends
+        if word := english.unstretched(letters):
+            return restretched(word, (letters, starts, ends))
+        if numbered or ("'" in text and not text.endswith("n't")):
+            continue
+        if word := english.misspelt(letters):
+            return word, *respelt(word, (letters, starts, ends))
+        if spans := set_apart(letters, words):
+            return apart((letters, starts, ends), spans)
+    return None
+
+
+def set_apart(letters: str, words: Words) -> list[tuple[int, int]]:
+    """Set apart English words that are written together; hidden ones only beside frequent ones."""
+    spans = english.parts(letters) if len(letters) > 4 else []
+    pieces = [letters[start:end] for start, end in spans]
+    hidden = [piece for piece in pieces if piece in words]
+    if hidden:
+        telling = all(len(piece) > 3 and piece not in COMPOUNDING for piece in hidden)
+        beside = BESIDE if telling else _BESIDE_MORE_OFTEN
+        if any(english.rank(piece) > beside for piece in pieces if piece not in words):
+            return []
+    return spans
+
+
+def _stands_for_others(core: str) -> bool:
+    """Whether a text without white space and edges is not simply words, numbers or a contraction."""
+    if len(core) < 3 or not core.isascii() or CONTRACTION.fullmatch(core) or not any(map(str.isalpha, core)):
+        return False
+    runs = _RUNS.findall(core)
+    unknown = [run for run in runs if not english.is_word(run) and not _NUMBER.fullmatch(run)]
+    # One letter may be left over, as the plural in brackets.
+    left_over = len(runs) > 1 and len(unknown) == 1 and len(unknown[0]) == 1 and MASKS.isdisjoint(core)
+    return bool(unknown) and not left_over
+
+
+def likelier(hidden: str, usual: str | None) -> str:
+    """Give the hidden word, or the usual one where that is far more frequent."""
+    return usual if usual is not None and _MORE_USUAL * english.rank(usual) < english.rank(hidden) else hidden
