@@ -75,14 +75,15 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
     numbered = any(map(str.isdigit, drawn[0]))
     if numbered and sum(c.isalpha() or c in SIGNED_LETTERS for c in drawn[0]) < 2:
         return None
-    if not LEET.keys().isdisjoint(drawn[0]) and (len(drawn[0]) > 3 or not SIGNED_LETTERS.isdisjoint(drawn[0][1:])):
+    signed = not LEET.keys().isdisjoint(drawn[0])
+    if signed and (len(drawn[0]) > 3 or not SIGNED_LETTERS.isdisjoint(drawn[0][1:])):
         if word := english.fitting([LEET.get(c, c) + SECOND_LEET.get(c, "") for c in drawn[0]]):
             return word, *drawn[1:]
     if "@" in text and (word := english.behind_mask(drawn[0])):
         return word, *respelt(word, drawn)
     for letters, starts, ends in letter_readings(drawn):
         derived = english.is_derived(letters)
-        if len(letters) < 3 + numbered or (derived and letters == text):
+        if len(letters) < 3 + numbered or (derived and not signed):
             continue
         if derived or english.is_word(letters):
             return letters, starts, ends
