@@ -143,6 +143,7 @@ class Moderator:
                     # What the linear stage would reject, for any guideline, is confirmed or approved.
                     max(scores[index]) >= threshold_of(found, self.policy)
                     or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
+                    or any(each.guideline in looks.referred for each in found)
                 )
             ]
             seen = _rounded(self.encoder.score([folded[index] for index in again]))

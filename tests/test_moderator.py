@@ -376,6 +376,23 @@ def test_policy_says_whether_and_where_the_encoder_looks(
 
 
 @pytest.mark.parametrize(
+    ("guideline", "asked"),
+    [("promotion", []), ("{refers}", ["0 0 thank you"])],
+    ids=["of another", "of that guideline"],
+)
+def test_encoder_looks_at_what_a_rule_refers_for_a_guideline_named(
+    toy_file: Path, tmp_path: Path, guideline: str, asked: list[str]
+) -> None:
+    text = toy_file.read_text(encoding="utf-8")
+    refers = next(rule["guideline"] for rule in tomllib.loads(text)["rule"] if rule["effect"] == "refer")
+    file = tmp_path / "own.toml"
+    file.write_text(f'[encoder]\nreferred = ["{guideline.format(refers=refers)}"]\n{text}', encoding="utf-8")
+    moderator, encoder = cascade(load_policy(file))
+    moderator.review_many(["0 0 thank you", "0 0 hello"])
+    assert encoder.asked == asked
+
+
+@pytest.mark.parametrize(
     ("encoder", "error"),
     [
         (Breaks(), MemoryError),

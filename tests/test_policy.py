@@ -5,7 +5,7 @@ import pytest
 
 from moderation import Effect, PolicyError, load_policy
 from moderation.normalise import fold
-from moderation.policy import DEFAULT_DOUBT, EncoderLooks, read_terms
+from moderation.policy import DEFAULT_DOUBT, GUIDELINES, EncoderLooks, read_terms
 from moderation.rules import apply_rules, check_examples, disagreeing_examples
 
 TERMS = "# toy words\nnitwit{,s}\t3\n!nitwitville\n"
@@ -119,6 +119,7 @@ LOOKS = EncoderLooks(DEFAULT_DOUBT)
         ("[encoder]\ndoubt = 0.2", EncoderLooks(0.2)),
         ("[encoder]\ndoubt = 1", EncoderLooks(1.0)),
         ("[encoder]\ndoubt = 0", EncoderLooks(0.0)),
+        ('[encoder]\nreferred = ["threat"]', EncoderLooks(LOOKS.doubt, ("threat",))),
         ("[encoder]\nuse = false", None),
         ("[encoder]\nuse = false\ndoubt = 0.2", None),
     ],
@@ -279,7 +280,7 @@ def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path)
         (
             "[list]",
             "[encoder]\nuses = true\n[list]",
-            "encoder: uses: unknown key; valid keys are use, doubt",
+            "encoder: uses: unknown key; valid keys are use, doubt, referred",
         ),
         *(
             ("[list]", f"[encoder]\nuse = {value}\n[list]", "encoder: use: must be true or false")
@@ -288,6 +289,14 @@ def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path)
         *(
             ("[list]", f"[encoder]\ndoubt = {value}\n[list]", "encoder: doubt: must be a probability from 0 to 1")
             for value in ("1.01", "-0.1", "true", '"0.3"', "nan", "[0.3, 0.98]")
+        ),
+        *(
+            (
+                "[list]",
+                f"[encoder]\nreferred = {value}\n[list]",
+                f"encoder: referred: must be a list of guidelines: {', '.join(GUIDELINES)}",
+            )
+            for value in ('"threat"', '["murder"]', "[1]")
         ),
         # patterns and lists
         *(

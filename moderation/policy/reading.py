@@ -181,11 +181,14 @@ class _Reader:
 
     def _encoder(self) -> EncoderLooks | None:
         table = self._table("encoder") if "encoder" in self.data else {}
-        self._keys(table, ("use", "doubt"), "encoder")
+        self._keys(table, ("use", "doubt", "referred"), "encoder")
         use = table.get("use", True)
         if not isinstance(use, bool):
             self._fail("encoder: use", "must be true or false")
-        looks = EncoderLooks(self._probability(table, "encoder", "doubt", DEFAULT_DOUBT))
+        referred = table.get("referred", [])
+        if not isinstance(referred, list) or not all(name in GUIDELINES for name in referred):
+            self._fail("encoder: referred", f"must be a list of guidelines: {', '.join(GUIDELINES)}")
+        looks = EncoderLooks(self._probability(table, "encoder", "doubt", DEFAULT_DOUBT), tuple(referred))
         return looks if use else None
 
     def _probability(self, table: Mapping[str, Any], name: str, key: str, default: float | None = None) -> float:

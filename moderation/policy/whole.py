@@ -26,9 +26,12 @@ class EncoderLooks:
     doubt
         How likely the encoder would reject, 0 to 1, from which (``>=``) it looks at a comment of which it reads a
         hundred characters (code points); for more or fewer it is more or less in proportion.
+    referred
+        Guidelines; what a rule refers for one of them the encoder looks at, whatever the doubt.
     """
 
     doubt: float
+    referred: tuple[str, ...] = ()
 
     def at(self, doubt: float, characters: int) -> bool:
         """Say whether the encoder looks at a comment with this doubt and so many characters to read."""
