@@ -18,7 +18,9 @@ _GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HASHTAG = re.compile(r"#[A-Za-z]+")
 
-_NAME = re.compile(r"(?<!\S)[A-Z](?![^\W\d_]*([^\W\d_])\1\1)[^\W\d_A-Z]+(?![\w@$*])")
+_CAPITAL = re.compile(
+    r"(?<!\S)(?:[A-Z](?![^\W\d_]*([^\W\d_])\1\1)[^\W\d_A-Z]+(?![\w@$*])|(?P<code>(?=\S*\d)(?=\S*[A-Z])[A-Z\d-]{3,20}\b))"
+)
 _BEGINNING = re.compile(r"(?:^|[.!?:][\"']?)\s*$")
 _THREE_LETTERS_WITHIN = 5000
 """How frequent, by rank, a word of three letters must be that is set apart."""
@@ -109,14 +111,19 @@ def _in_english(tokens: Iterable[str]) -> bool:
 
 
 def _names(plain: str, view: View) -> set[str]:
-    """Give the folded words with a capital within a sentence, or anywhere if foreign; none where most have one."""
-    names = set[str]()
-    for name in _NAME.finditer(plain):
-        start, end = name.span() if view.starts is None else (bisect_left(view.starts, at) for at in name.span())
+    """Give the folded words that are no English: codes, foreign words with a capital, and names.
+
+    A capital within a sentence begins a name, unless most words have one.
+    """
+    names, others = set[str](), set[str]()
+    for found in _CAPITAL.finditer(plain):
+        start, end = found.span() if view.starts is None else (bisect_left(view.starts, at) for at in found.span())
         word = view.text[start:end]
-        if word in FOREIGN or not _BEGINNING.search(plain, max(0, name.start() - 3), name.start()):
+        if found["code"] or word in FOREIGN:
+            others.add(word)
+        elif not _BEGINNING.search(plain, max(0, found.start() - 3), found.start()):
             names.add(word)
-    return names if 3 * len(names) < 2 * len(plain.split()) or names <= FOREIGN else set()
+    return others | names if 3 * len(names) < 2 * len(plain.split()) else others
 
 
 def _replaced(view: View, pieces: Sequence[_Piece]) -> View:

@@ -23,6 +23,7 @@ from moderation.words import MASKS, Reading, Words
 
 _RUNS = re.compile(r"[a-z0-9@$!|]+")
 _NUMBER = re.compile(r"[$]?\d+[a-z]{0,3}|[a-z]{1,2}\d+|@\w+")
+_DIGIT_WITHIN = re.compile(r"[a-z]\d[a-z]")
 _HYPHEN = re.compile(r"[-,;:/?\".]+")
 BESIDE, _BESIDE_MORE_OFTEN = 4000, 120
 """How frequent, by rank, words must be that are written together with a hidden one; with one that compounds hold."""
@@ -73,12 +74,14 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
     if masked and (word := english.behind_mask(drawn[0])):
         return word, *respelt(word, drawn)
     numbered = any(map(str.isdigit, drawn[0]))
-    if numbered and sum(c.isalpha() or c in SIGNED_LETTERS for c in drawn[0]) < 2:
-        return None
     signed = not LEET.keys().isdisjoint(drawn[0])
-    if signed and (len(drawn[0]) > 3 or not SIGNED_LETTERS.isdisjoint(drawn[0][1:])):
-        if word := english.fitting([LEET.get(c, c) + SECOND_LEET.get(c, "") for c in drawn[0]]):
+    if signed and (len(drawn[0]) > 3 or not SIGNED_LETTERS.isdisjoint(drawn[0][1:]) or _DIGIT_WITHIN.fullmatch(text)):
+        word = english.fitting([LEET.get(c, c) + SECOND_LEET.get(c, "") for c in drawn[0]])
+        # A code with one letter is no word, but for a hidden one.
+        if word and (word in words or not numbered or _shown(drawn[0]) > 1):
             return word, *drawn[1:]
+    if numbered and _shown(drawn[0]) < 2:
+        return None
     if "@" in text and (word := english.behind_mask(drawn[0])):
         return word, *respelt(word, drawn)
     for letters, starts, ends in letter_readings(drawn):
@@ -96,6 +99,11 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
         if spans := set_apart(letters, words):
             return apart((letters, starts, ends), spans)
     return None
+
+
+def _shown(letters: str) -> int:
+    """Give how many letters, or signs for such, a text has."""
+    return sum(letter.isalpha() or letter in SIGNED_LETTERS for letter in letters)
 
 
 def set_apart(letters: str, words: Words) -> list[tuple[int, int]]:
