@@ -112,9 +112,12 @@ def set_apart(letters: str, words: Words) -> list[tuple[int, int]]:
     pieces = [letters[start:end] for start, end in spans]
     hidden = [piece for piece in pieces if piece in words]
     if hidden:
+        others = [piece for piece in pieces if piece not in words]
         telling = all(len(piece) > 3 and piece not in COMPOUNDING for piece in hidden)
-        beside = BESIDE if telling else _BESIDE_MORE_OFTEN
-        if any(english.rank(piece) > beside for piece in pieces if piece not in words):
+        # Compounds are of two words.
+        sentence = len(pieces) > 2 and max(map(len, others), default=0) > 4
+        beside = BESIDE if telling or sentence else _BESIDE_MORE_OFTEN
+        if any(english.rank(piece) > beside for piece in others):
             return []
     return spans
 
