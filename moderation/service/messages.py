@@ -172,6 +172,7 @@ class EncoderLooksOut(BaseModel):
     """Which comments the encoder looks at: see the policy's table ``[encoder]``."""
 
     doubt: float
+    referred: list[str]
 
 
 class PolicyOut(BaseModel):
