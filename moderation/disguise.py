@@ -87,7 +87,9 @@ def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) 
         if not latin and len({unicodedata.name(c, "").split(" ")[0] for c in token if c.isalpha()}) < 2:
             alike = own
     else:
-        found = _hidden(own, words) if _may_hide_another(token, words) else None
+        core = core_of(token)
+        letters_only = core.isalpha() and core not in words and words.misspelt(core) is None
+        found = None if letters_only and not words.hides(token) else _hidden(own, words)
         if found is None and in_english:
             found = usual_words(own, words)
         if found is not None:
@@ -98,18 +100,6 @@ def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) 
     guess = _BETWEEN_LETTERS.sub(lambda sign: LEET[sign[0]], text)
     shortened = _shortened(guess, starts, ends)
     return None if shortened[0] == token else shortened
-
-
-def _may_hide_another(token: str, words: Words) -> bool:
-    """Whether a token of ASCII may hide one of the words."""
-    core = core_of(token)
-    return (
-        not core.isalpha()
-        or core in words
-        or words.misspelt(core) is not None
-        or words.signed(token)
-        or bool(words.suspects({token}))
-    )
 
 
 def _hidden(reading: Reading, words: Words) -> Reading | None:

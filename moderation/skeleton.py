@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
 from moderation import english
@@ -100,12 +100,13 @@ def _may_hide(token: str, words: Words) -> bool:
         return True
     if not token.isascii():
         return reading(token, words, True, True) is not None or reading(token, words, False, True) is not None
-    looked_at = is_odd(token, words) or words.suspects({token})
-    return bool(looked_at) and reading(token, words, True, True) is not None
+    return (is_odd(token, words) or words.suspect(token)) and reading(token, words, True, True) is not None
 
 
-def _in_english(tokens: Iterable[str]) -> bool:
+def _in_english(tokens: Collection[str]) -> bool:
     """Whether two thirds of the words are English or stand for such."""
+    if 3 * sum(map(english.is_word, tokens)) >= 2 * len(tokens):
+        return True
     cores = [core for core in map(core_of, tokens) if core.isalpha()]
     return 3 * sum(map(english.is_usual, cores)) >= 2 * len(cores)
 

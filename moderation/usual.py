@@ -33,6 +33,9 @@ _MORE_USUAL = 3
 
 def usual_words(reading: Reading, words: Words) -> Reading | None:
     """Read a token that is no word as those of English that it likeliest stands for, whole or between its marks."""
+    core = core_of(reading[0])
+    if core not in FOREIGN and not _stands_for_others(core):
+        return None
     return _usual_between_edges(reading, words) or in_parts(
         reading, _HYPHEN, lambda part: _usual_between_edges(part, words)
     )
@@ -69,6 +72,8 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
         return word, *respelt(word, core)
     if not _stands_for_others(text) or text in GENUINE or text in COMPOUNDS:
         return None
+    if text.isalpha():
+        return None if english.is_derived(text) else _usual_letters(core, words)
     drawn = drawn_letters(core)
     masked = not MASKS.isdisjoint(text) or "-" in text
     if masked and (word := english.behind_mask(drawn[0])):
@@ -84,21 +89,28 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
         return None
     if "@" in text and (word := english.behind_mask(drawn[0])):
         return word, *respelt(word, drawn)
-    for letters, starts, ends in letter_readings(drawn):
-        derived = english.is_derived(letters)
-        if len(letters) < 3 + numbered or (derived and not signed):
+    for found in letter_readings(drawn):
+        derived = english.is_derived(found[0])
+        if len(found[0]) < 3 + numbered or (derived and not signed):
             continue
-        if derived or english.is_word(letters):
-            return letters, starts, ends
-        if word := english.unstretched(letters):
-            return restretched(word, (letters, starts, ends))
+        if derived or english.is_word(found[0]):
+            return found
         if numbered or ("'" in text and not text.endswith("n't")):
-            continue
-        if word := english.misspelt(letters):
-            return word, *respelt(word, (letters, starts, ends))
-        if spans := set_apart(letters, words):
-            return apart((letters, starts, ends), spans)
+            if word := english.unstretched(found[0]):
+                return restretched(word, found)
+        elif letters := _usual_letters(found, words):
+            return letters
     return None
+
+
+def _usual_letters(reading: Reading, words: Words) -> Reading | None:
+    """Read letters that are no word: stretched, misspelt or written together."""
+    if word := english.unstretched(reading[0]):
+        return restretched(word, reading)
+    if word := english.misspelt(reading[0]):
+        return word, *respelt(word, reading)
+    spans = set_apart(reading[0], words)
+    return apart(reading, spans) if spans else None
 
 
 def _shown(letters: str) -> int:

@@ -102,7 +102,7 @@ class Words:
         self.quiet: set[str] = set()
         self.loud: set[str] = set()
         """The tokens that `moderation.skeleton` knows to hide nothing, and those that may."""
-        self._plain: set[str] = set()
+        self._hiding: dict[str, bool] = {}
 
     def __contains__(self, word: str) -> bool:
         return word in self._known
@@ -123,20 +123,26 @@ class Words:
             or token[: len(token) - len(token.lstrip(_WORD_CHARACTERS))] in self._rights
         )
 
-    def suspects(self, tokens: set[str]) -> set[str]:
-        """Give the tokens that are a misspelt word or hold one of five letters or more among others."""
-        found = tokens & self._misspelt
-        if len(self._plain) >= REMEMBERED:
-            self._plain.clear()
-        for token in tokens - self._plain:
-            if len(token) > 6 and any(
+    def suspect(self, token: str) -> bool:
+        """Whether a token is a misspelt word, or holds one of five letters or more among others."""
+        return token in self._misspelt or (
+            len(token) > 6
+            and any(
                 token[start - 1 : start].isalpha() or token[end : end + 1].isalpha()
                 for _, start, end in self._embedded.find_matches_as_indexes(token)
-            ):
-                found.add(token)
-            elif len(token) <= REMEMBERED_LENGTH:
-                self._plain.add(token)
-        return found
+            )
+        )
+
+    def hides(self, token: str) -> bool:
+        """Whether a token of ASCII letters may hide one of the words; what was told is remembered."""
+        known = self._hiding.get(token)
+        if known is None:
+            known = self.suspect(token) or self.signed(token)
+            if len(token) <= REMEMBERED_LENGTH:
+                if len(self._hiding) >= REMEMBERED:
+                    self._hiding.clear()
+                self._hiding[token] = known
+        return known
 
     def signed(self, token: str) -> bool:
         """Whether a text without white space shows one of `signs` but «spaced»."""
@@ -276,7 +282,7 @@ class Words:
         if letters not in self._misspelt and not self._held.find_matches_as_indexes(letters):
             return []
         usual = self._glued.fullmatch(letters) is not None
-        if not usual and not self.suspects({letters}):
+        if not usual and not self.suspect(letters):
             return []
         pieces = self.parts(letters)
         if len(pieces) < 2:
