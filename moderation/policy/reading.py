@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +16,8 @@ from moderation.policy.rule import DETECTORS, GUIDELINES, VIEWS, Guideline, Rule
 from moderation.policy.terms import read_terms
 from moderation.policy.whole import EncoderLooks, Policy
 
+_LIST = re.compile(r"\{\{(\w+)\}\}")
+_FEW_ITEMS = 16
 _TRIAL_TEXTS = ("", "a", "a b, c.")
 _RULE_ID = re.compile(r"[a-z_]+\.[a-z0-9-]+")
 _RETIRED_KEYS = ("id", "guideline", "retired", "statement")
@@ -294,11 +296,17 @@ class _Reader:
 
     def _patterns(self, entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
         patterns = []
-        for pattern in self._texts(entry, key, where):
+        for pattern in (part for text in self._texts(entry, key, where) for part in self._parts(text)):
             patterns.append(self._expand(pattern, f"{where}: {key}"))
             if self.check_patterns:
                 self._check_pattern(pattern, patterns[-1], f"{where}: {key}")
         return tuple(patterns)
+
+    def _parts(self, pattern: str) -> Sequence[str]:
+        """Read a short list that stands alone as many patterns: each is run only where its words are."""
+        name = _LIST.fullmatch(pattern)
+        items = self.lists.get(name[1], ()) if name else ()
+        return items if 0 < len(items) <= _FEW_ITEMS else (pattern,)
 
     def _check_pattern(self, written: str, pattern: str, where: str) -> None:
         try:
@@ -315,7 +323,7 @@ class _Reader:
                 self._fail(where, f"no list {name!r}; [list] has {', '.join(self.lists) or 'none'}")
             return "(?:" + "|".join(self.lists[name]) + ")"
 
-        return re.sub(r"\{\{(\w+)\}\}", content, pattern)
+        return _LIST.sub(content, pattern)
 
 
 def _message(error: Exception) -> str:
