@@ -13,8 +13,9 @@ from moderation.service.keys import Caller
 from moderation.service.settings import Settings
 
 DEFAULT_SITE = "default"
-_WARMING = f"The trains ran late: see {' and '.join(['www.example.com/trains'] * 9)}, or ask 020 7946 0018."
-"""A comment that has the libraries loaded that read links and telephone numbers."""
+_LINKS = " and ".join(["www.example.com/trains"] * 9)
+_WARMING = f"The goverment says (p*ople) that the trains ran late: see {_LINKS}, or ask 020 7946 0018."
+"""A comment that has the libraries loaded that read links and telephone numbers, and the words of English sought in."""
 
 
 @dataclass(frozen=True, slots=True)
