@@ -6,20 +6,20 @@ import unicodedata
 from moderation import english
 from moderation.signs import (
     CONTRACTION,
-    EDGES_LEFT,
-    EDGES_RIGHT,
     LEET,
     SECOND_LOOK_ALIKES,
-    SIGNED_LETTERS,
     apart,
     core_of,
+    core_span,
     drawn_letters,
     in_parts,
     is_latin,
     letter_readings,
     look_alikes,
+    read_within,
     respelt,
     restretched,
+    shown,
 )
 from moderation.usual import BESIDE, likelier, set_apart, usual_alike, usual_words
 from moderation.vocabulary import FOREIGN
@@ -109,20 +109,15 @@ def _hidden(reading: Reading, words: Words) -> Reading | None:
 
 
 def _hidden_between_edges(reading: Reading, words: Words) -> Reading | None:
-    text, starts, ends = reading
-    head = len(text) - len(text.lstrip(EDGES_LEFT))
-    tail = max(head, len(text.rstrip(EDGES_RIGHT)))
+    text = reading[0]
+    head, tail = core_span(text)
     if text[head:tail] in words and words.misspelt(text[head:tail]) is None:
         return reading
     # A mask or a leet letter may also stand at the edge: look with and without it.
     for first, last in dict.fromkeys(((head, tail), (head, len(text)), (0, tail))):
-        found = _hidden_word((text[first:last], starts[first:last], ends[first:last]), words)
+        found = read_within(reading, first, last, lambda core: _hidden_word(core, words))
         if found is not None:
-            return (
-                text[:first] + found[0] + text[last:],
-                starts[:first] + found[1] + starts[last:],
-                ends[:first] + found[2] + ends[last:],
-            )
+            return found
     return None
 
 
@@ -132,12 +127,11 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
         return None
     drawn = drawn_letters(core)
     numbered = any(map(str.isdigit, drawn[0]))
-    shown = sum(c.isalpha() or c in SIGNED_LETTERS for c in drawn[0]) if numbered else 0
     masked = _behind_mask(drawn, words)
     if masked is not None and masked[0] not in words:
         return masked
     for letters, starts, ends in letter_readings(drawn):
-        if numbered and (shown < 2 or len(letters) < 4):
+        if numbered and (shown(drawn[0]) < 2 or len(letters) < 4):
             continue
         word = words.misspelt(letters) if letters == text else None
         if word is not None:
@@ -168,9 +162,8 @@ def _behind_mask(drawn: Reading, words: Words) -> Reading | None:
         for masked in dict.fromkeys((drawn[0], numbers_read)) if sum(map(str.isalpha, drawn[0])) > 2 else (drawn[0],):
             word = words.behind_mask(masked)
             if word is not None:
-                usual = english.behind_mask(masked)
                 if _by_chance(masked, word):
-                    word = likelier(word, usual)
+                    word = likelier(word, english.behind_mask(masked))
                 return word, *respelt(word, drawn)
     return None
 

@@ -19,6 +19,7 @@ _ONE_MORE_WITHIN = {5: 2500, 6: 8000, 7: 16000}
 _PART_WITHIN = {1: 50, 2: 120, 3: 1500}
 """How frequent the words of a run that was written together must be; longer ones are as they come."""
 _COST, _COST_A_LETTER = 6.0, 1.75
+"""What words that were written together may cost, in nats: so much, and so much for each letter."""
 
 
 @cache
@@ -156,9 +157,9 @@ def parts(letters: str) -> list[tuple[int, int]]:
         if cost == math.inf:
             continue
         for end in range(start + 1, min(size, start + _LONGEST) + 1):
-            rank = known.get(letters[start:end])
-            if rank is not None and rank <= _PART_WITHIN.get(end - start, rank):
-                best[end] = min(best[end], (cost + math.log(rank) + unit, start))
+            place = known.get(letters[start:end])
+            if place is not None and place <= _PART_WITHIN.get(end - start, place):
+                best[end] = min(best[end], (cost + math.log(place) + unit, start))
     if best[size][0] > _COST + _COST_A_LETTER * size:
         return []
     spans: list[tuple[int, int]] = []

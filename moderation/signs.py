@@ -164,9 +164,33 @@ def restretched(word: str, reading: Reading) -> Reading:
     return word, word_starts, word_ends
 
 
+def shown(letters: str) -> int:
+    """Give how many letters, or signs for such, a text has."""
+    return sum(letter.isalpha() or letter in SIGNED_LETTERS for letter in letters)
+
+
 def core_of(token: str) -> str:
     """Give a token without the marks around it."""
     return token.lstrip(EDGES_LEFT).rstrip(EDGES_RIGHT)
+
+
+def core_span(token: str) -> tuple[int, int]:
+    """Give where in a token its core stands, half-open; empty where it is marks only."""
+    head = len(token) - len(token.lstrip(EDGES_LEFT))
+    return head, max(head, len(token.rstrip(EDGES_RIGHT)))
+
+
+def read_within(reading: Reading, first: int, last: int, look: Callable[[Reading], Reading | None]) -> Reading | None:
+    """Look at ``[first, last)`` of a reading; give the whole with what was found there, None where nothing was."""
+    text, starts, ends = reading
+    found = look((text[first:last], starts[first:last], ends[first:last]))
+    if found is None:
+        return None
+    return (
+        text[:first] + found[0] + text[last:],
+        starts[:first] + found[1] + starts[last:],
+        ends[:first] + found[2] + ends[last:],
+    )
 
 
 def in_parts(reading: Reading, marks: re.Pattern[str], look: Callable[[Reading], Reading | None]) -> Reading | None:

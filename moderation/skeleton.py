@@ -34,7 +34,7 @@ def skeleton(plain: str, view: View, words: Words) -> View:
     Parameters
     ----------
     plain
-        The text as written, of which a hashtag's capitals tell its words.
+        The text as written, of which capitals tell the words of a hashtag, names and codes.
     view
         Its folded view.
     words

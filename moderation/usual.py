@@ -5,18 +5,19 @@ import re
 from moderation import english
 from moderation.signs import (
     CONTRACTION,
-    EDGES_LEFT,
-    EDGES_RIGHT,
     LEET,
     SECOND_LEET,
     SIGNED_LETTERS,
     apart,
     core_of,
+    core_span,
     drawn_letters,
     in_parts,
     letter_readings,
+    read_within,
     respelt,
     restretched,
+    shown,
 )
 from moderation.vocabulary import COMPOUNDING, COMPOUNDS, FOREIGN, GENUINE
 from moderation.words import MASKS, Reading, Words
@@ -42,17 +43,7 @@ def usual_words(reading: Reading, words: Words) -> Reading | None:
 
 
 def _usual_between_edges(reading: Reading, words: Words) -> Reading | None:
-    text, starts, ends = reading
-    head = len(text) - len(text.lstrip(EDGES_LEFT))
-    tail = max(head, len(text.rstrip(EDGES_RIGHT)))
-    found = _usual_word((text[head:tail], starts[head:tail], ends[head:tail]), words)
-    if found is None:
-        return None
-    return (
-        text[:head] + found[0] + text[tail:],
-        starts[:head] + found[1] + starts[tail:],
-        ends[:head] + found[2] + ends[tail:],
-    )
+    return read_within(reading, *core_span(reading[0]), lambda core: _usual_word(core, words))
 
 
 def usual_alike(token: str, alike: Reading, words: Words) -> Reading | None:
@@ -83,9 +74,9 @@ def _usual_word(core: Reading, words: Words) -> Reading | None:
     if signed and (len(drawn[0]) > 3 or not SIGNED_LETTERS.isdisjoint(drawn[0][1:]) or _DIGIT_WITHIN.fullmatch(text)):
         word = english.fitting([LEET.get(c, c) + SECOND_LEET.get(c, "") for c in drawn[0]])
         # A code with one letter is no word, but for a hidden one.
-        if word and (word in words or not numbered or _shown(drawn[0]) > 1):
+        if word and (word in words or not numbered or shown(drawn[0]) > 1):
             return word, *drawn[1:]
-    if numbered and _shown(drawn[0]) < 2:
+    if numbered and shown(drawn[0]) < 2:
         return None
     if "@" in text and (word := english.behind_mask(drawn[0])):
         return word, *respelt(word, drawn)
@@ -111,11 +102,6 @@ def _usual_letters(reading: Reading, words: Words) -> Reading | None:
         return word, *respelt(word, reading)
     spans = set_apart(reading[0], words)
     return apart(reading, spans) if spans else None
-
-
-def _shown(letters: str) -> int:
-    """Give how many letters, or signs for such, a text has."""
-    return sum(letter.isalpha() or letter in SIGNED_LETTERS for letter in letters)
 
 
 def set_apart(letters: str, words: Words) -> list[tuple[int, int]]:
