@@ -600,3 +600,23 @@ def test_example_that_disagrees_is_refused(tmp_path: Path, old: str, new: str, p
     with pytest.raises(PolicyError) as caught:
         check_examples(policy)
     assert str(caught.value) == f"toy: {problem}; mend the pattern or the example"
+
+
+def test_short_list_alone_is_many_patterns_that_excuse_and_one_that_fires(tmp_path: Path) -> None:
+    rule = """
+[[rule]]
+id = "abuse.listed"
+guideline = "abuse"
+effect = "refer"
+statement = "Says a word of a list."
+reason = "It may be abusive."
+known_problems = "None known."
+fires_on = ["{{few}}"]
+unless = ["{{few}} indeed", "{{kind}}"]
+violates = ["a zog", "the zig", "zog zig"]
+allowed = ["nice zog", "dear zig"]
+"""
+    lists = '[list]\nfew = ["zog", "zig"]\nkind = ["nice zog", "dear zig"]'
+    policy = load_policy(written(tmp_path, changed("[list]", lists) + rule))
+    assert policy.rule("abuse.listed").fires_on == ("(?:zog|zig)",)
+    assert policy.rule("abuse.listed").unless == ("(?:zog|zig) indeed", "nice zog", "dear zig")

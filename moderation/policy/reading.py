@@ -296,7 +296,8 @@ class _Reader:
 
     def _patterns(self, entry: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
         patterns = []
-        for pattern in (part for text in self._texts(entry, key, where) for part in self._parts(text)):
+        texts = self._texts(entry, key, where)
+        for pattern in (part for text in texts for part in (self._parts(text) if key == "unless" else (text,))):
             patterns.append(self._expand(pattern, f"{where}: {key}"))
             if self.check_patterns:
                 self._check_pattern(pattern, patterns[-1], f"{where}: {key}")
