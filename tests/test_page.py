@@ -156,7 +156,6 @@ def test_without_keys_nobody_behind_a_proxy_is_answered(
     client = TestClient(create_app(Settings(policy=toy_file, model=toy_model, state=tmp_path)))
     assert client.post("/v1/explain", json={"text": "hello"}).status_code == 200
     assert client.post("/v1/explain", json={"text": "hello"}, headers={header: "192.0.2.1"}).status_code == 403
-    client.app.state.desk.close()
     client.app.state.audit.close()
 
 

@@ -19,7 +19,7 @@ from moderation import Comment, Decision, ModelError, Moderator, Policy, PolicyE
 from moderation.service import desk as desk_module
 from moderation.service.app import create_app
 from moderation.service.audit import decision_json
-from moderation.service.desk import TOGETHER, Desk
+from moderation.service.desk import LONG_CHARS, TOGETHER, Desk
 from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceError
 from moderation.service.keys import LOCAL, Caller
 from moderation.service.metrics import Metrics
@@ -289,7 +289,7 @@ def test_not_ready_without_its_audit_log(make: Make, monkeypatch: pytest.MonkeyP
         assert client.get("/readyz").json() == {"status": "ready"}
         monkeypatch.setattr(app.state.audit, "reachable", lambda: False)
         assert client.get("/readyz").status_code == 503
-        app.state.desk.close()
+        client.portal.call(app.state.desk.close)  # type: ignore[union-attr]
         assert client.get("/readyz").json() == {"status": "the desk has stopped"}
         reply = client.post("/v1/decisions", json={"text": "late"})
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "2")
@@ -298,29 +298,31 @@ def test_not_ready_without_its_audit_log(make: Make, monkeypatch: pytest.MonkeyP
 # --------------------------------------------------------------------------- the desk
 
 
-class Slow:
-    """A moderator that waits to be told, and remembers how many comments came together."""
+class Counting:
+    """A moderator that remembers how many comments came together, and in which threads."""
 
     def __init__(self, moderator: Moderator) -> None:
         self.moderator = moderator
         self.policy = moderator.policy
-        self.may = threading.Semaphore(0)
         self.took: list[int] = []
+        self.threads: list[threading.Thread] = []
 
     def review_many(self, comments: list[Comment]) -> tuple[Decision, ...]:
-        assert self.may.acquire(timeout=120)
         self.took.append(len(comments))
+        self.threads.append(threading.current_thread())
         if any(comment.text == "boom" for comment in comments):
             raise ModelError("boom with a comment in it")
         return self.moderator.review_many(comments)
 
 
 class Log:
-    """An audit log that keeps rows in memory, or cannot."""
+    """An audit log on a server that waits to be told and keeps rows in memory, or cannot."""
 
     keep_text = False
+    remote = True
 
     def __init__(self) -> None:
+        self.may = threading.Semaphore(0)
         self.rows: list[Any] = []
         self.broken = False
 
@@ -330,33 +332,30 @@ class Log:
     def record(self, rows: list[Any]) -> None:
         if self.broken:
             raise OperationalError("INSERT", {"text": "a comment"}, OSError("disk full"))
+        assert self.may.acquire(timeout=120)
         self.rows.extend(rows)
 
 
 @pytest.fixture
-def slow(toy_policy: Policy) -> Slow:
-    return Slow(Moderator(toy_policy, Fake()))
+def counting(toy_policy: Policy) -> Counting:
+    return Counting(Moderator(toy_policy, Fake()))
 
 
 @pytest.fixture
-def site(slow: Slow) -> Site:
-    return Site("default", slow)  # type: ignore[arg-type]
+def site(counting: Counting) -> Site:
+    return Site("default", counting)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Desk]]:
-    desks = []
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Desk]:
     # Nothing here shall depend on how busy this machine is.
     monkeypatch.setattr(desk_module, "TOGETHER_SECONDS", 1e9)
 
     def made(**options: Any) -> Desk:
         settings = Settings(**{"state": tmp_path, "max_wait_seconds": 1e9} | options)
-        desks.append(Desk(settings, Log(), Metrics()))  # type: ignore[arg-type]
-        return desks[-1]
+        return Desk(settings, Log(), Metrics())  # type: ignore[arg-type]
 
-    yield made
-    for desk in desks:
-        desk.close()
+    return made
 
 
 def named(*names: str) -> list[Comment]:
@@ -371,31 +370,32 @@ async def settled(desk: Desk, waiting: int) -> None:
 
 
 def test_what_waits_is_decided_together_and_recorded_before_it_is_answered(
-    opened: Callable[..., Desk], slow: Slow, site: Site
+    opened: Callable[..., Desk], counting: Counting, site: Site
 ) -> None:
     desk = opened()
     log: Any = desk.audit
 
     async def run() -> None:
         tasks = [asyncio.create_task(desk.decide(named("0"), site=site, door="d", caller=LOCAL))]
-        await settled(desk, 1)  # The thread holds the first; the rest must wait for it.
+        await settled(desk, 1)  # The first is being recorded; the rest must wait for it.
         for number in range(1, 6):
             tasks.append(asyncio.create_task(desk.decide(named(str(number)), site=site, door="d", caller=LOCAL)))
         await settled(desk, 6)
-        slow.may.release()
+        log.may.release()
         assert [one.id for one in await tasks[0]] == ["0"]
         assert log.rows == [("0", "default", "d", "local", True)]
-        slow.may.release()
+        log.may.release()
         assert [(await task)[0].id for task in tasks[1:]] == ["1", "2", "3", "4", "5"]
 
     asyncio.run(run())
-    assert slow.took == [1, 5]
+    assert counting.took == [1, 5]
     assert [row[0] for row in log.rows] == ["0", "1", "2", "3", "4", "5"]
     assert (desk.waiting, desk._ahead) == (0, 0)
 
 
-def test_a_large_batch_does_not_hold_up_one_comment(opened: Callable[..., Desk], slow: Slow, site: Site) -> None:
+def test_a_large_batch_does_not_hold_up_one_comment(opened: Callable[..., Desk], site: Site) -> None:
     desk = opened()
+    log: Any = desk.audit
 
     async def run() -> None:
         many = asyncio.create_task(
@@ -406,19 +406,20 @@ def test_a_large_batch_does_not_hold_up_one_comment(opened: Callable[..., Desk],
         one = asyncio.create_task(desk.decide(named("one"), site=site, door="d", caller=LOCAL))
         await asyncio.sleep(0.05)
         for _ in range(2):
-            slow.may.release()
+            log.may.release()
         assert [found.id for found in await one] == ["one"]
         assert not many.done()
         for _ in range(100):
-            slow.may.release()
+            log.may.release()
         assert [found.id for found in await many] == [f"m{number}" for number in range(100)]
 
     asyncio.run(run())
     assert (desk.waiting, desk._ahead) == (0, 0)
 
 
-def test_a_full_queue_refuses_and_then_is_itself_again(opened: Callable[..., Desk], slow: Slow, site: Site) -> None:
+def test_a_full_queue_refuses_and_then_is_itself_again(opened: Callable[..., Desk], site: Site) -> None:
     desk = opened(max_queue=3)
+    log: Any = desk.audit
 
     async def run() -> None:
         tasks = [
@@ -430,14 +431,14 @@ def test_a_full_queue_refuses_and_then_is_itself_again(opened: Callable[..., Des
         assert (len(done), len(waiting)) == (2, 3)
         assert all(task.exception().headers["Retry-After"] == "1" for task in done)  # type: ignore[union-attr]
         for _ in range(10):
-            slow.may.release()
+            log.may.release()
         await asyncio.wait(waiting)
         assert [found.id for found in await desk.decide(named("again"), site=site, door="d", caller=LOCAL)] == ["again"]
 
     asyncio.run(run())
 
 
-def test_what_would_wait_too_long_is_refused(opened: Callable[..., Desk], slow: Slow, site: Site) -> None:
+def test_what_would_wait_too_long_is_refused(opened: Callable[..., Desk], site: Site) -> None:
     desk = opened(max_wait_seconds=0.5)
     desk._seconds_each = 0.2
     desk.waiting, desk._ahead = 2, 2
@@ -451,9 +452,10 @@ def test_what_would_wait_too_long_is_refused(opened: Callable[..., Desk], slow: 
 
 
 def test_one_that_cannot_be_judged_takes_no_other_down(
-    opened: Callable[..., Desk], slow: Slow, site: Site, caplog: pytest.LogCaptureFixture
+    opened: Callable[..., Desk], site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = opened()
+    log: Any = desk.audit
 
     async def run() -> None:
         names = ("first", "good", "boom", "fine")
@@ -462,7 +464,7 @@ def test_one_that_cannot_be_judged_takes_no_other_down(
             tasks.append(asyncio.create_task(desk.decide(named(name), site=site, door="d", caller=LOCAL)))
             await settled(desk, len(tasks)) if len(tasks) == 1 else await asyncio.sleep(0.01)
         for _ in range(20):
-            slow.may.release()
+            log.may.release()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert [isinstance(one, Failed) for one in found] == [False, False, True, False]
 
@@ -473,12 +475,12 @@ def test_one_that_cannot_be_judged_takes_no_other_down(
 
 
 def test_what_cannot_be_recorded_is_not_answered(
-    opened: Callable[..., Desk], slow: Slow, site: Site, caplog: pytest.LogCaptureFixture
+    opened: Callable[..., Desk], site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk = opened()
     log: Any = desk.audit
     for _ in range(200):
-        slow.may.release()
+        log.may.release()
 
     async def decided(*names: str) -> list[Decision]:
         return await desk.decide(named(*names), site=site, door="d", caller=LOCAL)
@@ -494,29 +496,46 @@ def test_what_cannot_be_recorded_is_not_answered(
     assert (desk.waiting, desk._ahead) == (0, 0)
 
 
-def test_closing_decides_what_waits(opened: Callable[..., Desk], slow: Slow, site: Site) -> None:
+def test_closing_decides_what_waits(opened: Callable[..., Desk], site: Site) -> None:
     desk = opened()
+    log: Any = desk.audit
 
     async def run() -> None:
         task = asyncio.create_task(desk.decide(named(*map(str, range(80))), site=site, door="d", caller=LOCAL))
         await asyncio.sleep(0.05)
-        closing = asyncio.create_task(asyncio.to_thread(desk.close))
+        closing = asyncio.create_task(desk.close())
         while not desk._closed:
             await asyncio.sleep(0.002)
         with pytest.raises(Overloaded, match="shutting down"):
             await desk.decide(named("late"), site=site, door="d", caller=LOCAL)
         for _ in range(100):
-            slow.may.release()
+            log.may.release()
         assert len(await task) == 80
         await closing
 
     asyncio.run(run())
 
 
-def test_the_rate_of_a_key(opened: Callable[..., Desk], slow: Slow, site: Site) -> None:
+def test_a_long_comment_is_judged_in_a_thread(opened: Callable[..., Desk], counting: Counting, site: Site) -> None:
+    desk = opened()
+    desk.audit.remote = False  # Recorded where it is judged.
+    log: Any = desk.audit
+
+    async def run() -> None:
+        for text in ("short", "long " * LONG_CHARS, "short again"):
+            log.may.release()
+            assert [one.id for one in await desk.decide([Comment(text, text[:5])], site=site, door="d", caller=LOCAL)]
+
+    asyncio.run(run())
+    assert [thread is threading.main_thread() for thread in counting.threads] == [True, False, True]
+    assert [row[0] for row in log.rows] == ["short", "long ", "short"]
+
+
+def test_the_rate_of_a_key(opened: Callable[..., Desk], site: Site) -> None:
     desk = opened(rate_per_key=10)
+    log: Any = desk.audit
     for _ in range(100):
-        slow.may.release()
+        log.may.release()
 
     async def send(count: int, caller: Caller) -> int:
         return len(await desk.decide(named(*map(str, range(count))), site=site, door="d", caller=caller))

@@ -124,7 +124,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         checkpoints.cancel()
         if main:
             loop.remove_signal_handler(signal.SIGHUP)
-        await asyncio.to_thread(app.state.desk.close)
+        await app.state.desk.close()
         app.state.audit.close()
 
 

@@ -91,7 +91,8 @@ class AuditLog:
                 target = target.set(drivername="postgresql+psycopg")
             if target.get_backend_name() == "sqlite" and target.database:
                 Path(target.database).parent.mkdir(parents=True, exist_ok=True)
-            server = target.get_backend_name() != "sqlite"
+            self.remote = server = target.get_backend_name() != "sqlite"
+            """Whether it waits for a server."""
             # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
             encoded = {"client_encoding": "utf8"} if target.drivername == "postgresql+psycopg" else {}
             self.engine: Engine = create_engine(target, pool_pre_ping=server, connect_args=encoded)

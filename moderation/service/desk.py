@@ -1,14 +1,16 @@
 """The desk: decides within limits, and records before it answers.
 
-Requests put their comments on a bounded queue. One thread takes what is waiting, a few at a time and from each
+Requests put their comments on a bounded queue. One task takes what is waiting, a few at a time and from each
 request in turn, has them decided together, commits their rows of the audit log in one transaction and only
 then lets the requests go on. So an answered decision is in the log whatever happens next, a batch of a thousand
 comments holds up nobody, and under overload what cannot be decided in good time is refused at once.
+
+It works in the event loop, between what the loop reads and writes: a thread beside it would take turns with it at the
+interpreter, which doubled the time of the slowest requests. Only what may take long is left to a thread.
 """
 
 import asyncio
 import logging
-import threading
 import time
 import uuid
 from collections import deque
@@ -32,6 +34,8 @@ TOGETHER = 32
 """Comments that are decided and recorded at a time, at most."""
 TOGETHER_SECONDS = 0.025
 """How long that should take at most: what comes meanwhile waits for it."""
+LONG_CHARS = 10_000
+"""A longer comment is judged in a thread, so that the service goes on answering what needs no judgement."""
 MAX_ID_CHARS = 500
 
 
@@ -44,7 +48,6 @@ class _Job:
     door: str
     caller: str
     keep_text: bool
-    loop: asyncio.AbstractEventLoop
     answer: "asyncio.Future[list[Recorded]]"
     done: list[Recorded] = field(default_factory=list)
     record: bool = True
@@ -77,11 +80,9 @@ class Desk:
         self._ahead = 0
         self._seconds_each = 0.002
         self._jobs: deque[_Job] = deque()
-        self._wake = threading.Condition()
         self._buckets: dict[str, tuple[float, float]] = {}
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="desk", daemon=True)
-        self._thread.start()
+        self._task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ asked by requests
 
@@ -135,17 +136,15 @@ class Desk:
         except ServiceError as error:
             self.metrics.refused.labels(type(error).__name__).inc()
             raise
-        loop = asyncio.get_running_loop()
-        job = _Job(comments, site, door, caller.name, keep_text, loop, loop.create_future(), record=record)
-        with self._wake:
-            if self._closed:
-                raise Overloaded(2, "the service is shutting down")
-            if not self._thread.is_alive():
-                raise Failed
-            self._jobs.append(job)
-            self.waiting += len(comments)
-            self._ahead += job.ahead
-            self._wake.notify()
+        if self._closed:
+            raise Overloaded(2, "the service is shutting down")
+        answer = asyncio.get_running_loop().create_future()
+        job = _Job(comments, site, door, caller.name, keep_text, answer, record=record)
+        self._jobs.append(job)
+        self.waiting += len(comments)
+        self._ahead += job.ahead
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
         return await job.answer
 
     def admit(self, comments: int = 1) -> None:
@@ -209,14 +208,13 @@ class Desk:
     @property
     def alive(self) -> bool:
         """Whether it takes comments."""
-        return self._thread.is_alive() and not self._closed
+        return not self._closed
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Decide on what is waiting, then stop."""
-        with self._wake:
-            self._closed = True
-            self._wake.notify()
-        self._thread.join(self.settings.drain_seconds)
+        self._closed = True
+        if self._task:
+            await asyncio.wait([self._task], timeout=self.settings.drain_seconds)
 
     def _limited(self, comments: Sequence[Comment]) -> Sequence[Comment]:
         if len(comments) > self.settings.max_batch:
@@ -249,18 +247,15 @@ class Desk:
             raise RateLimited((min(comments, 2 * rate) - left) / rate)
         self._buckets[caller.name] = left - comments, now
 
-    # ------------------------------------------------------------------ the one thread
+    # ------------------------------------------------------------------ the one task
 
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                while not self._jobs and not self._closed:
-                    self._wake.wait()
-                if not self._jobs:
-                    return
-                portions = self._portions()
+    async def _work(self) -> None:
+        """Go on until nothing waits."""
+        while self._jobs:
+            await asyncio.sleep(0)  # What has come meanwhile is read, and can be judged together.
+            portions = self._portions()
             started = time.perf_counter()
-            self._serve(portions)
+            await self._serve(portions)
             count = sum(end - start for _, start, end in portions)
             each = (time.perf_counter() - started) / count
             self._seconds_each += (each - self._seconds_each) * min(0.5, count / 100)
@@ -278,72 +273,60 @@ class Desk:
             room -= end - start
         return portions
 
-    def _serve(self, portions: Sequence[tuple[_Job, int, int]]) -> None:
-        outcomes: list[tuple[_Job, ServiceError | None]] = []
+    async def _serve(self, portions: Sequence[tuple[_Job, int, int]]) -> None:
+        """Decide on the portions, and answer the jobs that are done with."""
+        problem: ServiceError | None = None
         count = sum(end - start for _, start, end in portions)
         try:
-            self._judge(portions)
-            outcomes = [(job, None) for job, _, _ in portions]
-        except Exception as first:
-            unrecorded = isinstance(first, SQLAlchemyError)
-            if unrecorded or len(portions) == 1:
-                what = "recorded" if unrecorded else "judged"
-                LOG.error("%d comments could not be %s: %s", count, what, _named(first))
-                outcomes = [(job, Failed(f"the comment could not be {what}; try again")) for job, _, _ in portions]
-            else:  # Whoever sent what cannot be judged must not take the others down.
+            await self._judge(portions)
+        except Exception as error:
+            unrecorded = isinstance(error, SQLAlchemyError)
+            if not unrecorded and len(portions) > 1:  # Whoever sent what cannot be judged must not take others down.
                 for portion in portions:
-                    self._serve([portion])
+                    await self._serve([portion])
                 return
+            what = "recorded" if unrecorded else "judged"
+            LOG.error("%d comments could not be %s: %s", count, what, _named(error))
+            problem = Failed(f"the comment could not be {what}; try again")
         self.metrics.batch.observe(count)
-        finished: list[tuple[_Job, ServiceError | None]] = []
-        with self._wake:
-            for (job, error), (_, start, end) in zip(outcomes, portions, strict=True):
-                self.waiting -= job.left if error else end - start
-                if error is None and job.left:
-                    self._jobs.append(job)
-                else:
-                    self._ahead -= job.ahead
-                    finished.append((job, error))
-            self.metrics.queue.set(self.waiting)
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, ServiceError | None]]] = {}
-        for job, error in finished:
-            by_loop.setdefault(job.loop, []).append((job, error))
-        for loop, answers in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_answer, answers)
-            except RuntimeError:  # The loop is closed: nobody waits any more.
-                LOG.warning("%d requests were gone before they were answered", len(answers))
+        for job, start, end in portions:
+            self.waiting -= job.left if problem else end - start
+            if problem is None and job.left:
+                self._jobs.append(job)
+                continue
+            self._ahead -= job.ahead
+            if job.answer.done():  # The client went away.
+                continue
+            if problem:
+                job.answer.set_exception(problem)
+            else:
+                job.answer.set_result(job.done)
+        self.metrics.queue.set(self.waiting)
 
-    def _judge(self, portions: Sequence[tuple[_Job, int, int]]) -> None:
+    async def _judge(self, portions: Sequence[tuple[_Job, int, int]]) -> None:
         """Decide on the portions and record them; only then are they the jobs' own."""
         comments = [comment for job, start, end in portions for comment in job.comments[start:end]]
-        decisions = portions[0][0].site.moderator.review_many(comments)
+        review = portions[0][0].site.moderator.review_many
+        long = any(len(comment.text) > LONG_CHARS for comment in comments)
+        decisions = await asyncio.to_thread(review, comments) if long else review(comments)
         recorded = [
             Recorded(decision, decision_json(decision), comment.text.encode())
             for decision, comment in zip(decisions, comments, strict=True)
         ]
         owners = [job for job, start, end in portions for _ in range(end - start)]
-        self.audit.record(
-            [
-                self.audit.row(one, job.site.name, job.door, job.caller, job.keep_text)
-                for one, job in zip(recorded, owners, strict=True)
-                if job.record
-            ]
-        )
+        rows = [
+            self.audit.row(one, job.site.name, job.door, job.caller, job.keep_text)
+            for one, job in zip(recorded, owners, strict=True)
+            if job.record
+        ]
+        if self.audit.remote:
+            await asyncio.to_thread(self.audit.record, rows)
+        else:
+            self.audit.record(rows)
         for one, job in zip(recorded, owners, strict=True):
             job.done.append(one)
             if job.record:
                 self.metrics.decided(one.decision, job.door, job.site.name)
-
-
-def _answer(answers: Sequence[tuple[_Job, ServiceError | None]]) -> None:
-    for job, error in answers:
-        if job.answer.done():  # The client went away.
-            continue
-        if error is not None:
-            job.answer.set_exception(error)
-        else:
-            job.answer.set_result(job.done)
 
 
 def _named(error: Exception) -> str:

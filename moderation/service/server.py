@@ -56,7 +56,7 @@ def check_exposure(settings: Settings) -> None:
 
 def make_app(file: Path | None, options: dict[str, Any]) -> FastAPI:
     """Make the application from its settings' sources, so that they can be read again."""
-    sys.setswitchinterval(0.001)  # The desk's thread computes; a request must not wait 5 ms for its turn.
+    sys.setswitchinterval(0.001)  # What reads the audit log computes in threads; a request shall not wait 5 ms for one.
     PatientProtocol.header_timeout_seconds = read_settings(file, **options).header_timeout_seconds
     app = create_app(read_settings(file, **options), partial(read_settings, file, **options))
     # What was loaded stays, and so do the words that are remembered: the collector need not look through them again
@@ -106,7 +106,6 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
     if settings.workers == 1:
         uvicorn.Server(config).run()
         return
-    app.state.desk.close()
     app.state.audit.close()
     _Workers(config, [config.bind_socket()]).run()
 
