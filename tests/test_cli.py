@@ -364,6 +364,7 @@ def test_a_file_that_cannot_be_used_exits_2_with_one_line(
         ["no-such-command"],
         ["train"],
         ["train", "--data", "."],  # where to?
+        ["train", "--data", ".", "-o", "x-2", "--recalibrate", "x-1", "--further", "x-1"],
         ["evaluate"],
         ["rules", "--measure"],  # needs --data
         [],

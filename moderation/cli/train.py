@@ -52,6 +52,15 @@ def train(
             metavar="MODEL",
         ),
     ] = None,
+    recalibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--recalibrate",
+            help="A model whose stages stay as they are: only what its encoder's scores count, and where it looks, are "
+            "fitted anew, in ten minutes.",
+            metavar="MODEL",
+        ),
+    ] = None,
     feedback: Annotated[
         Path | None,
         typer.Option(
@@ -65,17 +74,25 @@ def train(
         raise typer.BadParameter("the encoder needs the linear stage: train cascade, or linear alone")
     if further is not None and classifier is Stages.LINEAR:
         raise typer.BadParameter("--further continues an encoder: leave --classifier linear out")
-    from moderation import datasets
+    if recalibrate is not None and (further or feedback or work or classifier is Stages.LINEAR):
+        raise typer.BadParameter("--recalibrate learns nothing: name no --further, --feedback, --work or --classifier")
+    from moderation import datasets, training
     from moderation.card import measure, write_card
-    from moderation.training import train as fit
 
-    said = datasets.feedback(feedback) if feedback else []
-    state = None
-    if classifier is Stages.CASCADE:
-        _need_encoder_packages()
-        state = work or output.with_name(f"{output.name}.work")
     loaded = policy_of(policy)
-    model = fit(data, loaded, output, lambda step: ERRORS.print(step, markup=False), state, said, further)
+
+    def told_of(step: str) -> None:
+        ERRORS.print(step, markup=False)
+
+    if recalibrate is not None:
+        model = training.recalibrate(data, loaded, recalibrate, output, told_of)
+    else:
+        said = datasets.feedback(feedback) if feedback else []
+        state = None
+        if classifier is Stages.CASCADE:
+            _need_encoder_packages()
+            state = work or output.with_name(f"{output.name}.work")
+        model = training.train(data, loaded, output, told_of, state, said, further)
     with progress(False) as told:
         figures = measure(data, Moderator(loaded, model.linear, model.encoder), told)
     write_card(output, model.version, figures)

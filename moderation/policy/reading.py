@@ -41,7 +41,7 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_DOUBT = 0.16
+DEFAULT_DOUBT = 0.18
 """What `EncoderLooks` holds where a policy does not say."""
 ADAPTERS = ("perspective", "coral", "openai", "akismet")
 """Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
