@@ -36,7 +36,9 @@ def is_odd(token: str, words: Words) -> bool:
     """Whether a token is more than a word with marks around it, or is none that is known."""
     core = core_of(token)
     if core.isalpha():
-        return words.misspelt(core) is not None or core in FOREIGN or (len(core) > 2 and not english.is_word(core))
+        if words.misspelt(core) is not None or core in FOREIGN:
+            return True
+        return len(core) > 2 and not english.is_word(core) and not english.is_derived(core)
     return not (core.isdigit() or not core or CONTRACTION.fullmatch(core)) and core.isascii()
 
 

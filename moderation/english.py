@@ -54,6 +54,7 @@ _ENDINGS = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)  # What is not derived is asked about once more.
 def is_derived(word: str) -> bool:
     """Whether a word is made of one of the list by a usual prefix or ending."""
     prefixed = _PREFIXED.fullmatch(word)

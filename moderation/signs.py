@@ -194,14 +194,17 @@ def read_within(reading: Reading, first: int, last: int, look: Callable[[Reading
 
 
 def in_parts(reading: Reading, marks: re.Pattern[str], look: Callable[[Reading], Reading | None]) -> Reading | None:
-    """Look at each part of a token between marks; None where none is changed."""
+    """Look at each part of a token between marks; None where none is changed, or the core is the only one."""
     text, starts, ends = reading
     if not marks.search(text):
         return None
     bounds = [0, *(bound for gap in marks.finditer(text) for bound in gap.span()), len(text)]
+    spans = list(pairwise(bounds))
+    if [(start, end) for start, end in spans[::2] if end - start > 2] == [core_span(text)]:
+        return None
     parts: list[Reading] = []
     changed = False
-    for place, (start, end) in enumerate(pairwise(bounds)):
+    for place, (start, end) in enumerate(spans):
         part: Reading = (text[start:end], starts[start:end], ends[start:end])
         found = look(part) if place % 2 == 0 and end - start > 2 else None
         changed = changed or found is not None
