@@ -114,7 +114,7 @@ def train(
     ModerationError
         When the data sets or the earlier model cannot be read.
     """
-    began_with = None if earlier is None else _continued(earlier)
+    begun = None if earlier is None else _with_encoder(earlier).version
     report("reading the data sets")
     fit, calibrate = training_rows(folder, feedback)
     report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on")
@@ -127,10 +127,8 @@ def train(
         shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
         report(f"exported {target / NETWORK}; calibrating")
         _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
-        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING), began_with)
-    report(f"wrote {target}")
-    load.cache_clear()
-    return load(target)
+        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING), begun)
+    return _written(target, report)
 
 
 def recalibrate(folder: Path, policy: Policy, earlier: Path, target: Path, report: Report) -> Model:
@@ -148,31 +146,32 @@ def recalibrate(folder: Path, policy: Policy, earlier: Path, target: Path, repor
     ModerationError
         When the data sets or the earlier model cannot be read, or the target is that model.
     """
-    _continued(earlier)
+    linear = _with_encoder(earlier).linear
     if target.resolve() == earlier.resolve():
         raise ModelError(f"{target}: the earlier model stays as it is; name another folder")
     report("reading the data sets")
     fit, calibrate = training_rows(folder)
+    report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on; calibrating")
     target.mkdir(parents=True, exist_ok=True)
     for name in (LINEAR, NETWORK, TOKENISER):
         shutil.copyfile(earlier / name, target / name)
-    write_manifest(target, (LINEAR,))
-    load.cache_clear()
-    linear = load(target).linear
-    report(f"{len(fit)} comments to fit on, {len(calibrate)} to calibrate on; calibrating")
     _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
     write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING), continued(earlier))
+    return _written(target, report)
+
+
+def _written(target: Path, report: Report) -> Model:
     report(f"wrote {target}")
     load.cache_clear()
     return load(target)
 
 
-def _continued(earlier: Path) -> str:
-    """Give the version of the model whose encoder goes on learning, once it has been checked."""
-    model = load(earlier)
+def _with_encoder(folder: Path) -> Model:
+    """Load an earlier model, which must have an encoder."""
+    model = load(folder)
     if model.encoder is None:
-        raise ModelError(f"{earlier}: has no encoder; name a model that has one")
-    return model.version
+        raise ModelError(f"{folder}: has no encoder; name a model that has one")
+    return model
 
 
 def _calibrate_encoder(

@@ -355,7 +355,7 @@ def test_recalibrating_keeps_the_stages_and_fits_the_rest_anew(
     def calibrate(folder: Path, linear: LinearClassifier, fit: object, rows: object, policy: Policy, to: Path) -> None:
         size = len(OUTPUTS)
         arrays = {"stacking": np.ones((size, 2 * size + 1)), "shift": np.zeros(size), "bar": 1.0, "gap": 1.0}
-        bar = 2.0 if linear.version == "toy-5" else 1.0
+        bar = 2.0 if to == target else 1.0
         np.savez(to / STACKING, **arrays | {"bar": bar}, gate=np.zeros(1 << training.BITS), doubt=np.zeros(size + 3))
 
     monkeypatch.setattr(training, "_calibrate_encoder", calibrate)

@@ -91,13 +91,13 @@ class AuditLog:
                 target = target.set(drivername="postgresql+psycopg")
             if target.get_backend_name() == "sqlite" and target.database:
                 Path(target.database).parent.mkdir(parents=True, exist_ok=True)
-            self.remote = server = target.get_backend_name() != "sqlite"
+            self.remote = target.get_backend_name() != "sqlite"
             """Whether it waits for a server."""
             # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
             encoded = {"client_encoding": "utf8"} if target.drivername == "postgresql+psycopg" else {}
-            self.engine: Engine = create_engine(target, pool_pre_ping=server, connect_args=encoded)
+            self.engine: Engine = create_engine(target, pool_pre_ping=self.remote, connect_args=encoded)
             self.where = target.render_as_string(hide_password=True)
-            if not server:
+            if not self.remote:
                 event.listen(self.engine, "connect", sqlite_pragmas("FULL" if sync == "power" else "NORMAL"))
             self._secret = self._open()
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
