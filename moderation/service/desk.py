@@ -6,7 +6,7 @@ then lets the requests go on. So an answered decision is in the log whatever hap
 comments holds up nobody, and under overload what cannot be decided in good time is refused at once.
 
 It works in the event loop, between what the loop reads and writes: a thread beside it would take turns with it at the
-interpreter, which doubled the time of the slowest requests. Only what may take long is left to a thread.
+interpreter, at the cost of the slowest requests. Only what may take long is left to a thread.
 """
 
 import asyncio
