@@ -182,11 +182,8 @@ class EncoderClassifier:
 
     def _passage(self, comment: Folded) -> tuple[int, str]:
         """Give where in the skeleton the passage that is read begins, and its text."""
-        text = comment.skeleton.text
-        if len(text) <= PASSAGE_CHARACTERS:
-            return 0, text
         start, end = self._linear.passage(comment, PASSAGE_CHARACTERS)
-        return start, text[start:end]
+        return start, comment.skeleton.text[start:end]
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""

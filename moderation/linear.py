@@ -297,9 +297,11 @@ class LinearClassifier:
         Parameters
         ----------
         characters
-            How long the passage may be; a longer sentence is given alone.
+            How long the passage may be; a comment no longer is given whole, and a longer sentence alone.
         """
         text = comment.skeleton.text
+        if len(text) <= characters:
+            return 0, len(text)
         sizes, _, _, _, sums = self._windows([comment])
         places = [match.start() for match in _WORD.finditer(text)]
         starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]

@@ -122,7 +122,7 @@ def train(
     if work is not None:
         from moderation.finetuning import Samples, base_folder, export, fine_tune
 
-        network = fine_tune(Samples(folder, fit, policy), work, report, earlier and earlier / NETWORK)
+        network = fine_tune(Samples(folder, fit, policy, linear), work, report, earlier and earlier / NETWORK)
         export(network, target / NETWORK)
         shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
         report(f"exported {target / NETWORK}; calibrating")
@@ -277,7 +277,9 @@ def benign_shift(scores: Array) -> Array:
     """Give what to add to each logit, shape (n_outputs,), so that a guideline speaks for any as it should.
 
     The score of one that speaks which `GUIDELINE_SHARE` of benign news comments reach (of abuse `ABUSE_SHARE`) then
-    counts as much as the score of any guideline that `ANY_SHARE` of them reach.
+    counts as much as the score of any guideline that `ANY_SHARE` of them reach; but what is as likely broken as not
+    counts as `DOUBTED_SCORE` at most. So few benign news comments come near vulgarity that a probability of a third
+    would have counted as much, and grumbles with mild words were rejected.
 
     Parameters
     ----------
@@ -289,7 +291,8 @@ def benign_shift(scores: Array) -> Array:
     shares = [share_of.get(output, GUIDELINE_SHARE) for output in OUTPUTS]
     reached = np.array([np.quantile(column, 1 - share) for column, share in zip(logits.T, shares, strict=True)])
     speaks = np.array([output in ("any", *SPEAKING) for output in OUTPUTS])
-    return np.where(speaks, reached[0] - reached, -np.inf).astype(np.float32)
+    most = log_odds(np.array([DOUBTED_SCORE]))
+    return np.where(speaks, np.minimum(reached[0] - reached, most), -np.inf).astype(np.float32)
 
 
 def _train_linear(

