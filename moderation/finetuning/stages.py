@@ -39,6 +39,8 @@ class Stage:
 
 NEWEST = (
     "attack_fifth",
+    "denied",
+    "grumbles",
     "groups_driven_out",
     "groups_signalled",
     "long_hidden",
