@@ -4,11 +4,11 @@ Rows are only ever added. Two things take something away, and leave a row that s
 (`AuditLog.erase`) and retention (`AuditLog.retain`). SQLite or PostgreSQL through SQLAlchemy.
 """
 
-import hashlib
 import hmac
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,6 @@ from moderation.service.tables import (
     now_ms,
     sqlite_pragmas,
 )
-
-_INSERT = insert(DECISIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +98,10 @@ class AuditLog:
             if not self.remote:
                 event.listen(self.engine, "connect", sqlite_pragmas("FULL" if sync == "power" else "NORMAL"))
             self._secret = self._open()
+            # Compiled once: SQLAlchemy's way through a statement costs as much as SQLite's.
+            compiled = insert(DECISIONS).compile(self.engine, column_keys=DECISIONS.c.keys()[1:])
+            self._insert, self._order = str(compiled), compiled.positiontup
+            self._kept: Connection | None = None
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise RecordError("audit log", 0, f"not a data base URL that can be opened: {_line(error)}") from error
         except (SQLAlchemyError, OSError) as error:
@@ -116,6 +118,9 @@ class AuditLog:
 
     def close(self) -> None:
         """Let go of the connections."""
+        if self._kept:
+            self._kept.close()
+            self._kept = None
         self.engine.dispose()
 
     def reachable(self) -> bool:
@@ -129,7 +134,7 @@ class AuditLog:
 
     def text_hash(self, text: bytes) -> str:
         """Give the keyed hash of a text (HMAC-SHA256): a plain one of a short text could be guessed."""
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        return hmac.digest(self._secret, text, "sha256").hex()
 
     # ------------------------------------------------------------------ adding
 
@@ -137,8 +142,24 @@ class AuditLog:
         """Add rows that `row` made, in one transaction."""
         if not rows:
             return
-        with self.engine.begin() as connection:
-            connection.execute(_INSERT, list(rows))
+        values = [tuple(row[name] for name in self._order) for row in rows] if self._order else list(rows)
+        with self._recording() as connection, connection.begin():
+            connection.exec_driver_sql(self._insert, values)
+
+    @contextmanager
+    def _recording(self) -> Iterator[Connection]:
+        """Give the connection to record with; SQLite's stays open until something goes wrong on it."""
+        connection = self._kept or self.engine.connect()
+        self._kept = None
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if self.remote:
+            connection.close()
+        else:
+            self._kept = connection
 
     def checkpoint(self, *, empty: bool = False) -> None:
         """Have SQLite move what is in its write-ahead log into the data base; writers go on meanwhile.
