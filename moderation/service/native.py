@@ -37,6 +37,7 @@ from moderation.service.sites import Site
 from moderation.service.tables import now_ms
 
 DOOR = "native"
+DECISIONS = "/v1/decisions"
 _JSON = "application/json"
 
 
@@ -102,7 +103,7 @@ def _site(request: Request, caller: Caller, name: str | None = None) -> Site:
 
 
 @router.post(
-    "/v1/decisions",
+    DECISIONS,
     tags=["decisions"],
     responses={**ERRORS, 200: {"model": DecisionOut | DecisionsOut}},
     openapi_extra=_body(CommentIn, CommentsIn),
