@@ -139,7 +139,7 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
         if word is not None:
             return word, *respelt(word, (letters, starts, ends))
         word = words.stretched(letters)
-        if word is not None:
+        if word is not None and (masked is None or word in words):  # Nobody masks a harmless word.
             return restretched(word, (letters, starts, ends))
         word = words.spelling(letters)
         if word is not None:

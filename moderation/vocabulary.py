@@ -175,7 +175,8 @@ SCORN = tuple(
         "crook crooks criminal criminals insane crazy delusional brainless spineless gutless heartless clueless "
         "pervert perverts creep creeps sicko psycho weirdo homosexual homosexuals immigrant immigrants terrorist "
         "terrorists murder murderer murderers slime lunatic lunatics penis vagina porn nazi nazis fascist "
-        "fascists leech leeches parasite parasites vermin cockroach cockroaches savages invaders donkey donkeys "
+        "fascists leech leeches parasite parasites vermin cockroach cockroaches savages invaders donkey donkeys pissed "
+        "pissing "
     ).split()
 )
 """Words that carry an insult without being a term of a policy; a disguise may hide them as well."""

@@ -141,11 +141,17 @@ def test_table_is_broad():
         ("villageidiot", "village idiot", "a long word shows beside any other"),
         ("oxymoron vidiot", "oxymoron vidiot", "but not beside a syllable"),
         ("jeeerk, j3rk, j*rk", "jerk, jerk, jerk", "words of scorn that are no term"),
+        ("p*ssed, passed", "pissed, passed", "nobody masks a harmless word"),
         ("shit_storm shitstorm", "shit_storm shitstorm", "a plural or another word: left alone"),
     ],
 )
 def test_skeleton_reads(text, skeleton, why):
     assert fold(text, reader()[0]).skeleton.text == skeleton, why
+
+
+def test_a_mask_is_not_read_as_stretched_letters_of_a_harmless_word():
+    assert fold("you p@@@y", Words(("pussy",))).skeleton.text == "you pussy"
+    assert fold("you p@@@y", Words(())).skeleton.text == "you pay"
 
 
 @pytest.mark.parametrize(
