@@ -10,7 +10,7 @@ from moderation.disguise import is_odd, reading
 from moderation.signs import EDGES_LEFT, EDGES_RIGHT, apart, core_of, is_latin, leet_readings, restretched
 from moderation.view import View
 from moderation.vocabulary import FOREIGN
-from moderation.words import GAP, GAPS, ITEM, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
+from moderation.words import GAP, GAPS, ITEM, MASKS, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
 
 _TOKEN = re.compile(r"\S+")
 _SPACED = re.compile(rf"(?<![a-z0-9]){ITEM}(?:{GAP}{{1,3}}{ITEM}){{2,}}(?![a-z0-9])")
@@ -160,6 +160,8 @@ def _spaced(text: str, words: Words) -> Iterable[_Piece]:
         if all(len(where) < 2 for where in groups):
             groups = [[place for where in groups for place in where]]
         groups = [part for where in groups for part in _evenly(text, where)]
+        # Two letters with a mask between them are what shows of a word.
+        groups = [where for where in groups if len(where) != 2 or not MASKS.issuperset(text[where[0] + 1 : where[1]])]
         found = [_spaced_word(text, where, words) for where in groups]
         if not any(hidden for _, hidden in found):
             continue

@@ -142,6 +142,8 @@ def test_table_is_broad():
         ("oxymoron vidiot", "oxymoron vidiot", "but not beside a syllable"),
         ("jeeerk, j3rk, j*rk", "jerk, jerk, jerk", "words of scorn that are no term"),
         ("p*ssed, passed", "pissed, passed", "nobody masks a harmless word"),
+        ("a f**k b*s", "a fuck bus", "two masked words are no letters set apart"),
+        ("a m*vie", "a movie", "a letter behind a mask is not left out"),
         ("shit_storm shitstorm", "shit_storm shitstorm", "a plural or another word: left alone"),
     ],
 )
