@@ -139,7 +139,7 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
         if word is not None:
             return word, *respelt(word, (letters, starts, ends))
         word = words.stretched(letters)
-        if word is not None and (masked is None or (word in words and not _likelier_behind(masked[0], word))):
+        if word is not None and (masked is None or (word in words and likelier(word, masked[0]) == word)):
             return restretched(word, (letters, starts, ends))
         word = words.spelling(letters) if MASKS.isdisjoint(text) else None
         if word is not None:
@@ -147,11 +147,6 @@ def _hidden_word(core: Reading, words: Words) -> Reading | None:
         if spans := words.glued(letters):
             return apart((letters, starts, ends), set_apart(letters, words) or spans)
     return masked
-
-
-def _likelier_behind(masked: str, word: str) -> bool:
-    """Whether readers write the masked word oftener than another that its signs may be read as."""
-    return english.rank(masked) < english.rank(word)
 
 
 def _by_chance(masked: str, word: str) -> bool:
