@@ -37,7 +37,7 @@ class FirstStage(Classifier, Protocol):
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Array:
     """Turn calibrated logits into probabilities, rounded so that a row read back gives the same decision."""
-    return np.asarray(np.round(1.0 / (1.0 + np.exp(-logits.astype(np.float64))), 6), dtype=np.float32)
+    return np.asarray((1.0 / (1.0 + np.exp(-logits.astype(np.float64)))).round(6), dtype=np.float32)
 
 
 def log_odds(scores: Array) -> Array:

@@ -206,7 +206,10 @@ class LinearClassifier:
         if not comments:
             return np.zeros((0, len(self._bias)), dtype=np.float32)
         sizes, comment_starts, _, _, sums = self._windows(comments)
-        by_sentence = np.maximum.reduceat(self._logits(sums, sizes), comment_starts, axis=0)
+        by_sentence = self._logits(sums, sizes)
+        if len(sizes) == len(comments):  # Each has one.
+            return by_sentence
+        by_sentence = np.maximum.reduceat(by_sentence, comment_starts, axis=0)
         by_comment = self._logits(np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(sizes, comment_starts))
         return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
 
@@ -232,25 +235,30 @@ class LinearClassifier:
         rows: list[int] = []
         hashes: list[int] = []
         sizes: list[int] = []
+        starts: list[int] = []
+        pair_starts: list[int] = []
         comment_starts: list[int] = []
         for comment in comments:
             comment_starts.append(len(sizes))
             for token_words, begins, token_rows in self._sentences(comment.skeleton.text):
-                rows += token_rows
+                starts.append(len(rows))
+                pair_starts.append(len(hashes))
                 sizes.append(len(token_rows))
+                rows += token_rows
                 # Hashing a pair anew takes less time than finding it among all that were seen.
                 hashes.extend(map(mmh3.hash, map(add, ("b^ ", *begins), (*token_words, "$"))))
         if self._new:
             self._learn()
-        counts = np.array(sizes)
-        starts = np.cumsum(counts) - counts
+        counts = np.array(sizes, dtype=np.float32)
         of_words = self._rows.take(rows, axis=0)
         of_pairs = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0).astype(np.float32)
-        sums = np.add.reduceat(of_pairs, starts + np.arange(len(sizes)), axis=0)
-        filled = np.flatnonzero(counts)  # A text without words has one sentence, and that has none.
-        if len(filled):
-            sums[filled] += np.add.reduceat(of_words, starts[filled], axis=0)
-        return counts.astype(np.float32), comment_starts, of_words, of_pairs, sums
+        sums = np.add.reduceat(of_pairs, pair_starts, axis=0)
+        if 0 not in sizes:
+            sums += np.add.reduceat(of_words, starts, axis=0)
+        elif rows:  # A text without words has one sentence, and that has none.
+            filled = np.flatnonzero(counts)
+            sums[filled] += np.add.reduceat(of_words, np.array(starts)[filled], axis=0)
+        return counts, comment_starts, of_words, of_pairs, sums
 
     def _sentences(self, text: str) -> Iterator[_Sentence]:
         """Give what `sentences` gives, with each word as a pair begins with it and with its row."""

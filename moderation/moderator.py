@@ -188,4 +188,4 @@ def _comment(comment: Comment | str) -> Comment:
 
 def _rounded(scores: Array) -> Any:
     """Give scores as numbers of Python with six places, as decisions carry them."""
-    return np.round(scores.astype(np.float64), 6).tolist()
+    return scores.astype(np.float64).round(6).tolist()

@@ -161,7 +161,7 @@ def _without_nested(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 # --------------------------------------------------------------------------- detectors
 
-_PHONE = re.compile(r"\d[\d ().-]{6,20}\d")
+_PHONE = re.compile(r"\+\d(?:[ ().-]{0,4}\d){7}|\d(?:[ ().-]{0,4}\d){8}")
 _LINK = re.compile(r"(?:https?://|www\.)[^\s<>\"']{3,2000}", re.I)
 
 
@@ -182,7 +182,7 @@ def _phones(text: str) -> Iterable[tuple[int, int]]:
     import phonenumbers
 
     seen: set[tuple[int, int]] = set()
-    for region in (None, "US", "GB", "IN"):
+    for region in ("US", "GB", "IN"):  # Each finds what begins with + and a country as well.
         for match in phonenumbers.PhoneNumberMatcher(text, region):
             span = (match.start, match.end)
             if not any(span[0] < end and start < span[1] for start, end in seen):
