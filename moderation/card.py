@@ -110,7 +110,7 @@ def measure(data: Path, moderator: Moderator, progress: Progress) -> dict[str, A
         "policy": moderator.policy.identity,
         "model": moderator.classifier.version,
         "thresholds": dict(moderator.policy.thresholds),
-        "encoder_looks": looks and {"doubt": looks.doubt, "referred": list(looks.referred)},
+        "encoder_looks": looks and asdict(looks),
         "sets": qualities,
         "guidelines": by_guideline([row for row, _ in tested], [decision for _, decision in tested]),
         "jigsaw": jigsaw,
@@ -270,9 +270,9 @@ Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniL
         f"; it continues that of {earlier}" if earlier else ""
     })
 reads the comments that it would reject, as the linear scores tell, with a probability of at least
-{looks.get("doubt")} for each hundred characters to read, those of which a score of the linear stage reaches the
-threshold, and those that a rule refers as {" or ".join(looks.get("referred", [])) or "nothing"}; of a long one it reads
-the passage around the worst sentence. Its logit and the linear stage's are stacked
+{looks.get("unflagged")} for each hundred characters to read ({looks.get("referred")} where a rule refers the comment),
+and those of which a score of the linear stage reaches the threshold; of a long one it reads the passage around the
+worst sentence. Its logit and the linear stage's are stacked
 into one calibrated probability for each output. A second head, trained on the spans that annotators of news comments
 marked, gives the evidence and takes part in the decision.
 """

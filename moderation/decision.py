@@ -98,9 +98,14 @@ class Reviewer(Protocol):
         """Decide on comments, in their order."""
 
 
+def is_referred(findings: Sequence[Finding]) -> bool:
+    """Whether a finding refers the comment."""
+    return any(each.effect is Effect.REFER for each in findings)
+
+
 def threshold_of(findings: Sequence[Finding], policy: Policy) -> float:
     """Give the threshold that applies: ``referred`` where a finding refers the comment, else ``unflagged``."""
-    return policy.thresholds["referred" if any(each.effect is Effect.REFER for each in findings) else "unflagged"]
+    return policy.thresholds["referred" if is_referred(findings) else "unflagged"]
 
 
 def decide(

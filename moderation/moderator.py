@@ -10,7 +10,7 @@ import numpy as np
 
 from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage
 from moderation.comment import Comment
-from moderation.decision import Decision, Verdict, decide, threshold_of
+from moderation.decision import Decision, Verdict, decide, is_referred, threshold_of
 from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
@@ -142,8 +142,7 @@ class Moderator:
                 and (
                     # What the linear stage would reject, for any guideline, is confirmed or approved.
                     max(scores[index]) >= threshold_of(found, self.policy)
-                    or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS))
-                    or any(each.guideline in looks.referred for each in found)
+                    or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS), referred=is_referred(found))
                 )
             ]
             seen = _rounded(self.encoder.score([folded[index] for index in again]))

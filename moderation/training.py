@@ -52,8 +52,8 @@ STACKED_ROWS = 8000
 """Comments of the validation folds that fit the encoder's stacking and calibrate the gate."""
 DOUBTED_SCORE = 0.8
 """The encoder's score from which the gate is fitted to let it look; about where the policy rejects."""
-GATED_ROWS, GATED_OWN_WEIGHT = 3000, 4.0
-"""Comments of a public source that fit the gate, and how much a sentence of our own counts beside one."""
+GATED_OWN_WEIGHT = 4.0
+"""How much a sentence of our own counts for the gate beside a comment of a public source."""
 
 Report = Callable[[str], None]
 
@@ -218,17 +218,15 @@ def _calibrate_encoder(
 
 
 def gate_rows(fit: Sequence[Labelled]) -> list[Labelled]:
-    """Give the rows whose encoder scores the gate learns: some of each public source, and each line of our own once."""
-    chance = random.Random(0)
-    by_source: dict[str, list[Labelled]] = {}
+    """Give the rows whose encoder scores the gate learns: comments read whole, and each line of our own once."""
     lines: dict[str, Labelled] = {}
+    public: list[Labelled] = []
     for row in fit:
         if row.source.startswith(datasets.OWN):
             lines.setdefault(row.line, row)
         elif len(row.text) <= PASSAGE_CHARACTERS:
-            by_source.setdefault(row.source, []).append(row)
-    drawn = [chance.sample(rows, min(GATED_ROWS, len(rows))) for rows in by_source.values()]
-    return [*lines.values(), *(row for rows in drawn for row in rows)]
+            public.append(row)
+    return [*lines.values(), *public]
 
 
 def own_weight(rows: Sequence[Labelled]) -> Array:

@@ -77,7 +77,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory, toy_file: Path) -> dict[s
     """The toy policy; two whose encoder looks seldom, one with lower bars; two that know swear words."""
     folder = tmp_path_factory.mktemp("policies")
     toy = toy_file.read_text(encoding="utf-8")
-    looks = toy.replace("[[rule]]", "[encoder]\ndoubt = 1\n[[rule]]", 1)
+    looks = toy.replace("[[rule]]", "[encoder]\nunflagged = 1\nreferred = 1\n[[rule]]", 1)
     (folder / "swear.txt").write_text("zonk\t3\nflibber\t2\n")
     texts = {
         "toy": toy,

@@ -53,7 +53,7 @@ def test_thresholds_leave_room_for_both_verdicts() -> None:
 
 def test_the_encoder_looks_at_a_part_and_sooner_at_short_comments() -> None:
     assert POLICY.encoder
-    assert 0 < POLICY.encoder.doubt < POLICY.thresholds["referred"]
+    assert 0 < POLICY.encoder.referred < POLICY.encoder.unflagged < POLICY.thresholds["referred"]
 
 
 @RULES

@@ -18,7 +18,7 @@ from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
-from moderation.policy import DEFAULT_DOUBT, GUIDELINES, SHORTEST_READING
+from moderation.policy import DEFAULT_LOOKS, GUIDELINES, SHORTEST_READING
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,9 @@ def cascade(policy: Policy) -> tuple[Moderator, Stated]:
     return Moderator(policy, Stated("linear"), encoder), encoder
 
 
-LOW, HUNDRED, LONG = (DEFAULT_DOUBT * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
+LOW, HUNDRED, LONG = (
+    DEFAULT_LOOKS.unflagged * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS)
+)
 TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS
 
@@ -359,9 +361,9 @@ def test_cascade_decides_alone_as_in_any_batch(toy_policy: Policy, texts: list[s
         ("", ["0.3 0", "0.5 0", "1 0"]),
         ("[encoder]\nuse = true\n", ["0.3 0", "0.5 0", "1 0"]),
         ("[encoder]\nuse = false\n", []),
-        ("[encoder]\nuse = false\ndoubt = 0\n", []),
-        ("[encoder]\ndoubt = 0\n", ["0 0", "0.3 0", "0.5 0", "1 0"]),
-        ("[encoder]\ndoubt = 1\n", ["0.3 0", "0.5 0", "1 0"]),
+        ("[encoder]\nuse = false\nunflagged = 0\n", []),
+        ("[encoder]\nunflagged = 0\n", ["0 0", "0.3 0", "0.5 0", "1 0"]),
+        ("[encoder]\nunflagged = 1\n", ["0.3 0", "0.5 0", "1 0"]),
     ],
 )
 def test_policy_says_whether_and_where_the_encoder_looks(
@@ -376,20 +378,16 @@ def test_policy_says_whether_and_where_the_encoder_looks(
 
 
 @pytest.mark.parametrize(
-    ("guideline", "asked"),
-    [("promotion", []), ("{refers}", ["0 0 thank you"])],
-    ids=["of another", "of that guideline"],
+    ("text", "asked"),
+    [("0.029 0 thank you", False), ("0.03 0 thank you", True), ("0.05 0 hello there", False)],
+    ids=["too little doubt", "enough", "not referred"],
 )
-def test_encoder_looks_at_what_a_rule_refers_for_a_guideline_named(
-    toy_file: Path, tmp_path: Path, guideline: str, asked: list[str]
-) -> None:
-    text = toy_file.read_text(encoding="utf-8")
-    refers = next(rule["guideline"] for rule in tomllib.loads(text)["rule"] if rule["effect"] == "refer")
+def test_encoder_looks_sooner_at_what_a_rule_refers(toy_file: Path, tmp_path: Path, text: str, asked: bool) -> None:
     file = tmp_path / "own.toml"
-    file.write_text(f'[encoder]\nreferred = ["{guideline.format(refers=refers)}"]\n{text}', encoding="utf-8")
+    file.write_text(f"[encoder]\nreferred = 0.1\n{toy_file.read_text(encoding='utf-8')}", encoding="utf-8")
     moderator, encoder = cascade(load_policy(file))
-    moderator.review_many(["0 0 thank you", "0 0 hello"])
-    assert encoder.asked == asked
+    moderator.review(text)
+    assert encoder.asked == ([text] if asked else [])
 
 
 @pytest.mark.parametrize(

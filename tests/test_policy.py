@@ -5,7 +5,7 @@ import pytest
 
 from moderation import Effect, PolicyError, load_policy
 from moderation.normalise import fold
-from moderation.policy import DEFAULT_DOUBT, GUIDELINES, EncoderLooks, read_terms
+from moderation.policy import DEFAULT_LOOKS, EncoderLooks, read_terms
 from moderation.rules import apply_rules, check_examples, disagreeing_examples
 
 TERMS = "# toy words\nnitwit{,s}\t3\n!nitwitville\n"
@@ -107,21 +107,18 @@ def test_a_good_policy_is_read_as_written(tmp_path: Path) -> None:
     check_examples(policy)
 
 
-LOOKS = EncoderLooks(DEFAULT_DOUBT)
-
-
 @pytest.mark.parametrize(
     ("table", "looks"),
     [
-        ("", LOOKS),
-        ("[encoder]", LOOKS),
-        ("[encoder]\nuse = true", LOOKS),
-        ("[encoder]\ndoubt = 0.2", EncoderLooks(0.2)),
-        ("[encoder]\ndoubt = 1", EncoderLooks(1.0)),
-        ("[encoder]\ndoubt = 0", EncoderLooks(0.0)),
-        ('[encoder]\nreferred = ["threat"]', EncoderLooks(LOOKS.doubt, ("threat",))),
+        ("", DEFAULT_LOOKS),
+        ("[encoder]", DEFAULT_LOOKS),
+        ("[encoder]\nuse = true", DEFAULT_LOOKS),
+        ("[encoder]\nunflagged = 0.2", EncoderLooks(0.2, DEFAULT_LOOKS.referred)),
+        ("[encoder]\nunflagged = 1", EncoderLooks(1.0, DEFAULT_LOOKS.referred)),
+        ("[encoder]\nunflagged = 0", EncoderLooks(0.0, 0.0)),
+        ("[encoder]\nreferred = 0.1", EncoderLooks(DEFAULT_LOOKS.unflagged, 0.1)),
         ("[encoder]\nuse = false", None),
-        ("[encoder]\nuse = false\ndoubt = 0.2", None),
+        ("[encoder]\nuse = false\nunflagged = 0.2", None),
     ],
 )
 def test_where_the_encoder_looks(tmp_path: Path, table: str, looks: EncoderLooks | None) -> None:
@@ -129,8 +126,8 @@ def test_where_the_encoder_looks(tmp_path: Path, table: str, looks: EncoderLooks
 
 
 def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path) -> None:
-    text = changed("[list]", "[encoder]\nuse = false\ndoubt = 3\n[list]")
-    assert refusal(written(tmp_path, text)).startswith("encoder: doubt: ")
+    text = changed("[list]", "[encoder]\nuse = false\nunflagged = 3\n[list]")
+    assert refusal(written(tmp_path, text)).startswith("encoder: unflagged: ")
 
 
 # Golden messages: the whole line after the file's name, each with rule, key and remedy.
@@ -280,23 +277,24 @@ def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path)
         (
             "[list]",
             "[encoder]\nuses = true\n[list]",
-            "encoder: uses: unknown key; valid keys are use, doubt, referred",
+            "encoder: uses: unknown key; valid keys are use, unflagged, referred",
         ),
         *(
             ("[list]", f"[encoder]\nuse = {value}\n[list]", "encoder: use: must be true or false")
             for value in ("1", '"false"', "[]")
         ),
         *(
-            ("[list]", f"[encoder]\ndoubt = {value}\n[list]", "encoder: doubt: must be a probability from 0 to 1")
-            for value in ("1.01", "-0.1", "true", '"0.3"', "nan", "[0.3, 0.98]")
-        ),
-        *(
-            (
-                "[list]",
-                f"[encoder]\nreferred = {value}\n[list]",
-                f"encoder: referred: must be a list of guidelines: {', '.join(GUIDELINES)}",
+            ("[list]", f"[encoder]\n{key} = {value}\n[list]", f"encoder: {key}: must be a probability from 0 to 1")
+            for key, values in (
+                ("unflagged", ("1.01", "-0.1", "true", '"0.3"', "nan", "[0.3, 0.98]")),
+                ("referred", ("1.01", '["threat"]')),
             )
-            for value in ('"threat"', '["murder"]', "[1]")
+            for value in values
+        ),
+        (
+            "[list]",
+            "[encoder]\nreferred = 0.5\n[list]",
+            "encoder: referred: must not be above `unflagged`: at a referred comment the encoder looks sooner",
         ),
         # patterns and lists
         *(

@@ -18,7 +18,7 @@ from moderation.decision import Decision, Verdict
 from moderation.errors import ModelError, PolicyError
 from moderation.finding import Effect, Finding
 from moderation.labels import Confusion, Ranking, guessed_label, label_of
-from moderation.policy import DEFAULT_DOUBT
+from moderation.policy import DEFAULT_LOOKS
 from moderation.records import DECISION_COLUMNS, Columns
 from moderation.report import Reservoir, example, page, read_decided, report_file
 from moderation.report.decided import Decided
@@ -171,7 +171,9 @@ def test_it_says_where_the_encoder_looked_if_it_did(toy_policy: Policy, tmp_path
         review_file(moderator, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
         report_file(tmp_path / "out.jsonl", tmp_path / "report.html", policy=toy_policy)
         root = check_page((tmp_path / "report.html").read_text(encoding="utf-8"))
-        said = f"at least {DEFAULT_DOUBT:g} for each hundred characters to read" in " ".join(root.text.split())
+        said = f"at least {DEFAULT_LOOKS.unflagged:g} for each hundred characters to read" in " ".join(
+            root.text.split()
+        )
         assert said == ("encoder" in by)
         assert [row[0] for row in table(root, "What decided")] == by
 

@@ -41,8 +41,8 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_DOUBT = 0.18
-"""What `EncoderLooks` holds where a policy does not say."""
+DEFAULT_LOOKS = EncoderLooks(unflagged=0.17, referred=0.03)
+"""Where the encoder looks if a policy does not say."""
 ADAPTERS = ("perspective", "coral", "openai", "akismet")
 """Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
 
@@ -183,15 +183,17 @@ class _Reader:
 
     def _encoder(self) -> EncoderLooks | None:
         table = self._table("encoder") if "encoder" in self.data else {}
-        self._keys(table, ("use", "doubt", "referred"), "encoder")
+        self._keys(table, ("use", "unflagged", "referred"), "encoder")
         use = table.get("use", True)
         if not isinstance(use, bool):
             self._fail("encoder: use", "must be true or false")
-        referred = table.get("referred", [])
-        if not isinstance(referred, list) or not all(name in GUIDELINES for name in referred):
-            self._fail("encoder: referred", f"must be a list of guidelines: {', '.join(GUIDELINES)}")
-        looks = EncoderLooks(self._probability(table, "encoder", "doubt", DEFAULT_DOUBT), tuple(referred))
-        return looks if use else None
+        unflagged = self._probability(table, "encoder", "unflagged", DEFAULT_LOOKS.unflagged)
+        referred = self._probability(table, "encoder", "referred", min(unflagged, DEFAULT_LOOKS.referred))
+        if referred > unflagged:
+            self._fail(
+                "encoder: referred", "must not be above `unflagged`: at a referred comment the encoder looks sooner"
+            )
+        return EncoderLooks(unflagged, referred) if use else None
 
     def _probability(self, table: Mapping[str, Any], name: str, key: str, default: float | None = None) -> float:
         value = table.get(key, default)

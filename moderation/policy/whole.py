@@ -23,20 +23,20 @@ class EncoderLooks:
 
     Parameters
     ----------
-    doubt
+    unflagged, referred
         How likely the encoder would reject, 0 to 1, from which (``>=``) it looks at a comment of which it reads a
-        hundred characters (code points); for more or fewer it is more or less in proportion.
-    referred
-        Guidelines; what a rule refers for one of them the encoder looks at, whatever the doubt.
+        hundred characters (code points); for more or fewer it is more or less in proportion. The second is for what
+        a rule refers.
     """
 
-    doubt: float
-    referred: tuple[str, ...] = ()
+    unflagged: float
+    referred: float
 
-    def at(self, doubt: float, characters: int) -> bool:
+    def at(self, doubt: float, characters: int, *, referred: bool) -> bool:
         """Say whether the encoder looks at a comment with this doubt and so many characters to read."""
+        least = self.referred if referred else self.unflagged
         # To as many places as a doubt has, so that what is just enough on paper is enough.
-        return doubt >= round(self.doubt * max(characters, SHORTEST_READING) / 100, 6)
+        return doubt >= round(least * max(characters, SHORTEST_READING) / 100, 6)
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,8 @@ class RuleOut(BaseModel):
 class EncoderLooksOut(BaseModel):
     """Which comments the encoder looks at: see the policy's table ``[encoder]``."""
 
-    doubt: float
-    referred: list[str]
+    unflagged: float
+    referred: float
 
 
 class PolicyOut(BaseModel):
