@@ -57,7 +57,7 @@ def train(
         typer.Option(
             "--recalibrate",
             help="A model whose stages stay as they are: only what its encoder's scores count, and where it looks, are "
-            "fitted anew, in ten minutes.",
+            "fitted anew, in a quarter of an hour.",
             metavar="MODEL",
         ),
     ] = None,

@@ -43,7 +43,7 @@ WANTED = {
     "alt-profanity-check": (">=", 0.5),
     "better-profanity": (">=", 50),
     "lexicon": (">=", 0.85),
-    "start": ("<=", 0.5),
+    "start": ("<=", 0.6),
     "start, alt-profanity-check": ("<=", 0.5),
 }
 
