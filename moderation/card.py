@@ -25,7 +25,7 @@ from moderation.evaluation import (
 )
 from moderation.fairness import bias, counterfactual
 from moderation.markdown import figure, markdown
-from moderation.model import continued
+from moderation.model import origin
 from moderation.moderator import Moderator
 from moderation.paths import DATA
 from moderation.policy import GUIDELINES
@@ -264,7 +264,7 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
     trained = [[s.name, s.licence, s.url, str(s.weight)] for s in sources if s.use == "train"]
     unused = ", ".join(s.name for s in sources if s.use in ("held-out", "news"))
     looks = figures["encoder_looks"] or {}
-    earlier = continued(folder)
+    earlier, kept = origin(folder, "continued"), origin(folder, "stages_of")
     encoder = f"""
 Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights{
         f"; it continues that of {earlier}" if earlier else ""
@@ -276,6 +276,12 @@ worst sentence. Its logit and the linear stage's are stacked
 into one calibrated probability for each output. A second head, trained on the spans that annotators of news comments
 marked, gives the evidence and takes part in the decision.
 """
+    since = (
+        f"The stages are those of {kept}, which learned before some of these sentences were written; what their\n"
+        "scores count, and which comments the encoder reads, is fitted to all of them."
+        if kept
+        else ""
+    )
     missed = [[entry["function"], entry["verdict"], _cell(entry["comment"])] for entry in figures["missed"]]
     card = f"""# Model card: {version}
 
@@ -296,10 +302,12 @@ news lines. Where people's livelihood or safety hang on a decision, a person mus
 {markdown(["source", "licence", "from", "weight"], trained)}
 
 and the sentences in `data/training`, written for this project (weight {OWN_WEIGHT:g}). Never trained on: {unused}.
+{since}
 Near-duplicates of held-out and test rows are left out. Sources with unclear or non-commercial licences took no part
 in fitting weights or calibration slopes. Half of the news comments, which are non-commercial, chose the thresholds, how
 much of the personal-attack and the linear logit counts for any guideline, which stages' weights are averaged, and what
-is added to the logits of all guidelines but profanity before they speak for any; a part of the gate's rows are theirs.
+is added to the logits of all guidelines but profanity before they speak for any. The comments in `first.csv`
+and `second.csv` of `data/readers` chose, with them, the thresholds and how soon the encoder reads.
 
 ## Cost
 `tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py` measure it; the README has their figures. No graphics

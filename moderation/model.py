@@ -62,27 +62,32 @@ def save_linear(folder: Path, weights: Array, bias: Array, calibration: Array) -
     write_manifest(folder, (LINEAR,))
 
 
-def write_manifest(folder: Path, files: tuple[str, ...], continued: str | None = None) -> None:
+def write_manifest(
+    folder: Path, files: tuple[str, ...], continued: str | None = None, stages_of: str | None = None
+) -> None:
     """Write the digests that `load` checks; the folder's name is the model's version.
 
     Parameters
     ----------
     continued
         Version of the model whose encoder was fine-tuned further.
+    stages_of
+        Version of the model whose stages were kept, and only what follows from their scores fitted anew.
     """
     manifest = {
         "format": FORMAT,
         "version": folder.name,
         "outputs": list(OUTPUTS),
         "continued": continued,
+        "stages_of": stages_of,
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files},
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def continued(folder: Path) -> str | None:
-    """Give the version of the model whose encoder this one's continues, if any."""
-    found: str | None = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get("continued")
+def origin(folder: Path, key: str) -> str | None:
+    """Give what the manifest says under ``continued`` or ``stages_of``, see `write_manifest`."""
+    found: str | None = json.loads((folder / "manifest.json").read_text(encoding="utf-8")).get(key)
     return found
 
 

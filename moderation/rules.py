@@ -80,11 +80,12 @@ def apply_rules(folded: Folded, policy: Policy) -> tuple[Finding, ...]:
             continue
         allowed = _by_rule(excused)
         fired = _by_rule(places)
-        excusing = policy.patterns.excusing(text, fired)
+        said = policy.patterns.without_asides(text)
+        excusing = policy.patterns.excusing(said, fired)
         for rule_id, spans in fired.items():
             rule = policy.rule(rule_id)
             spans = _without_allowed(spans, allowed.get(rule_id, []))
-            spans = _without_excused(spans, rule, text, excusing, policy)
+            spans = _without_excused(spans, rule, said, excusing, policy)
             if len(spans) < rule.at_least:
                 continue
             for start, end in spans:

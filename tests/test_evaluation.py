@@ -380,7 +380,7 @@ def test_measure_and_card(folder: Path, moderator: Moderator, tmp_path: Path) ->
 
     target = tmp_path / "fake-1"
     target.mkdir()
-    write_manifest(target, (), continued="fake-0")
+    write_manifest(target, (), continued="fake-0", stages_of="fake-00")
     write_card(target, moderator.classifier.version, measure(folder, moderator, lambda rows, rejected: None))
     assert json.loads((target / "metrics.json").read_text()) == figures
     card = (target / "CARD.md").read_text()
@@ -396,6 +396,7 @@ def test_measure_and_card(folder: Path, moderator: Moderator, tmp_path: Path) ->
     assert "paradetox" in trained
     assert "olid" not in trained
     assert "gab-hate-corpus" not in trained
+    assert "The stages are those of fake-00," in card
 
 
 def test_figures_without_news_are_still_drawn(folder: Path, moderator: Moderator) -> None:

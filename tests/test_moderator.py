@@ -1,6 +1,7 @@
 import json
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
-from moderation.policy import DEFAULT_LOOKS, GUIDELINES, SHORTEST_READING
+from moderation.policy import GUIDELINES, SHORTEST_READING, EncoderLooks
 
 
 @pytest.fixture(scope="module")
@@ -223,9 +224,8 @@ def cascade(policy: Policy) -> tuple[Moderator, Stated]:
     return Moderator(policy, Stated("linear"), encoder), encoder
 
 
-LOW, HUNDRED, LONG = (
-    DEFAULT_LOOKS.unflagged * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS)
-)
+LOOKS = EncoderLooks(unflagged=0.15, referred=0.03)
+LOW, HUNDRED, LONG = (LOOKS.unflagged * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
 TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS
 
@@ -258,7 +258,7 @@ PADDING = " word" * PASSAGE_CHARACTERS
 def test_encoder_looks_where_it_would_likely_reject(
     toy_policy: Policy, text: str, asked: bool, verdict: str, decided_by: str, why: str
 ) -> None:
-    moderator, encoder = cascade(toy_policy)
+    moderator, encoder = cascade(replace(toy_policy, encoder=LOOKS))
     decision = moderator.review(text)
     assert encoder.asked == ([text] if asked else []), why
     assert (decision.verdict, decision.decided_by) == (verdict, decided_by), why

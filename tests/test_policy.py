@@ -138,7 +138,8 @@ def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path)
         (
             "[policy]",
             "[polices]\n[policy]",
-            "polices: unknown key; valid keys are policy, thresholds, encoder, adapters, guideline, list, rule",
+            "polices: unknown key; "
+            "valid keys are policy, thresholds, encoder, adapters, guideline, list, excuses, rule",
         ),
         ("title = ", "titel = ", "policy: titel: unknown key; valid keys are name, version, title"),
         (
@@ -311,6 +312,13 @@ def test_unusable_doubt_is_refused_where_the_encoder_is_not_used(tmp_path: Path)
             "rule threat.kill: unless: matches empty text; require at least one character: 'x*'",
         ),
         ("{{victim}}", "{{whom}}", "rule threat.kill: fires_on: no list 'whom'; [list] has victim"),
+        (
+            "[list]",
+            "[excuses]\nasides = ['x*']\n[list]",
+            "excuses: asides: matches empty text; require at least one character: 'x*'",
+        ),
+        ("[list]", "[excuses]\nasides = 3\n[list]", "excuses: asides: must be a list of texts"),
+        ("[list]", "[excuses]\naside = []\n[list]", "excuses: aside: unknown key; valid keys are asides"),
         (
             'victim = ["you", "them"]',
             'who = ["{{victim}}"]\nvictim = ["you", "them"]',  # a list may use those above it only

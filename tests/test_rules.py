@@ -17,6 +17,8 @@ version = "1"
 [thresholds]
 unflagged = 0.8
 referred = 0.5
+[excuses]
+asides = ['\\bno offen[cs]e\\b', 'believe me']
 [[guideline]]
 id = "profanity"
 title = "No profanity"
@@ -58,7 +60,7 @@ PATTERN_RULES = (
     + 'id = "profanity.crap"\nguideline = "profanity"\n'
     + r"fires_on = ['\bcrap\b', '\bcrap+y\b']"
     + "\n"
-    + r"unless = ['\bcrap (?:game|table)s?\b', '\bcut the crap\b']"
+    + r"unless = ['\bcrap (?:game|table)s?\b', '\bcut the crap\b', '\b(?:no|said) [^.]{0,40}\bcrap\b']"
     + "\n",
     RULE
     + 'id = "profanity.three"\nguideline = "profanity"\nat_least = 3\n'
@@ -233,6 +235,10 @@ def test_plain_view(toy: Policy, text: str, found: list[str], why: str) -> None:
         ("a crap table and crap", ["crap"], "one excused, one not"),
         ("a CRAP\u200b table", [], "excused behind an invisible character"),
         ("cut the crap", [], "the excuse begins before the finding"),
+        ("no more crap", [], "denied"),
+        ("No offence, what crap", ["crap"], "an aside excuses nothing"),
+        ("no offence, no crap", [], "but what stands beside it does"),
+        ("N0 offence, what cr@p", ["cr@p"], "an aside in disguise"),
         ("cr@p", ["cr@p"], "leetspeak in a pattern"),
         ("crаp", ["crаp"], "Cyrillic а"),
     ],

@@ -15,20 +15,21 @@ from moderation.datasets import Labelled, clusters, fold_of
 from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModelError, ModerationError
 from moderation.linear import LinearClassifier, features
-from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, continued, default_model, load, write_manifest
+from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, default_model, load, origin, write_manifest
 from moderation.normalise import Folded, Words, fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.training import (
     ABUSE_SHARE,
     ANY_SHARE,
     BITS,
-    DOUBTED_SCORE,
     ENCODER_ATTACK_SHARE,
     GATED_OWN_WEIGHT,
     GUIDELINE_SHARE,
     LINEAR_SHARE,
     OWN_WEIGHT,
     SPEAKING,
+    SPOKEN_SCORE,
+    THREAT_SHARE,
     Design,
     benign_shift,
     evidence_bar,
@@ -319,15 +320,16 @@ def test_shift_sets_a_rare_guideline_score_equal_to_a_rare_score_of_any() -> Non
     any_reached, reached = np.quantile(rising, 1 - ANY_SHARE), np.quantile(rising, 1 - GUIDELINE_SHARE)
     assert shift[0] == 0
     assert shift[speaking[0]] == pytest.approx(log_odds(any_reached) - log_odds(0.9 * reached), abs=1e-3)
-    abuse = OUTPUTS.index("abuse")
-    others = [place for place in speaking[1:] if place != abuse]
+    more = {OUTPUTS.index("threat"): THREAT_SHARE, OUTPUTS.index("abuse"): ABUSE_SHARE}
+    others = [place for place in speaking[1:] if place not in more]
     assert shift[others] == pytest.approx(log_odds(any_reached) - log_odds(reached), abs=1e-3)
-    reached_by_more = np.quantile(rising, 1 - ABUSE_SHARE)
-    assert shift[abuse] == pytest.approx(log_odds(any_reached) - log_odds(reached_by_more), abs=1e-3)
+    for place, share in more.items():
+        reached_by_more = np.quantile(rising, 1 - share)
+        assert shift[place] == pytest.approx(log_odds(any_reached) - log_odds(reached_by_more), abs=1e-3)
     silent = set(range(1, len(OUTPUTS))) - set(speaking)
     assert all(shift[place] == -np.inf for place in silent)
     scores[:, speaking[0]] /= 2  # too low for its odds to count for so much more
-    assert benign_shift(scores)[speaking[0]] == pytest.approx(log_odds(DOUBTED_SCORE), abs=1e-3)
+    assert benign_shift(scores)[speaking[0]] == pytest.approx(log_odds(SPOKEN_SCORE), abs=1e-3)
 
 
 def log_odds(share: float) -> float:
@@ -367,7 +369,8 @@ def test_recalibrating_keeps_the_stages_and_fits_the_rest_anew(
 
     model = recalibrate(folder, toy_policy, earlier, target, lambda step: None)
     assert [(target / name).read_bytes() == (earlier / name).read_bytes() for name in files] == [True] * 3 + [False]
-    assert (model.version, model.encoder and model.encoder.bar, continued(target)) == ("toy-5", 2.0, "toy-2")
+    assert (model.version, model.encoder and model.encoder.bar) == ("toy-5", 2.0)
+    assert (origin(target, "continued"), origin(target, "stages_of")) == ("toy-2", "toy-4")
     with pytest.raises(ModelError, match="name another folder"):
         recalibrate(folder, toy_policy, target, target, lambda step: None)
     with pytest.raises(ModelError, match="has no encoder"):

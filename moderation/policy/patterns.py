@@ -35,7 +35,8 @@ class PatternSet:
     Source: RE2 (linear time in the text): https://github.com/google/re2
     """
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], asides: Collection[str] = ()) -> None:
+        self._asides = "|".join(f"(?:{pattern})" for pattern in asides)
         self._rules = rules = tuple(rules)
         self._owned = tuple((rule, pattern) for rule in rules for pattern in rule.fires_on)
         self._excuses = tuple(dict.fromkeys(pattern for rule in rules for pattern in rule.unless))
@@ -63,6 +64,13 @@ class PatternSet:
             for place in gate.candidates(text, reading[view])
             if (self._searches[place] or self._search(place))(encoded)
         ]
+
+    def without_asides(self, text: str) -> str:
+        """Give the text with spaces for what excuses nothing, so that every offset stays."""
+        if not self._asides:
+            return text
+        blanked: str = self.compiled(self._asides).sub(lambda aside: " " * len(aside.group()), text)
+        return blanked
 
     def excusing(self, text: str, rules: Iterable[str]) -> Collection[str]:
         """Give the patterns of an ``unless`` of these rules that may occur in the text."""
@@ -119,7 +127,7 @@ class PatternSet:
         for place, (_, pattern) in enumerate(self._owned):
             self._search(place)
             self.compiled(pattern)
-        for pattern in self._excuses:
+        for pattern in filter(None, (*self._excuses, self._asides)):
             self.compiled(pattern)
 
     def compiled(self, pattern: str) -> Any:

@@ -41,12 +41,12 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_LOOKS = EncoderLooks(unflagged=0.17, referred=0.03)
+DEFAULT_LOOKS = EncoderLooks(unflagged=0.2, referred=0.03)
 """Where the encoder looks if a policy does not say."""
 ADAPTERS = ("perspective", "coral", "openai", "akismet")
 """Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
 
-_POLICY_KEYS = ("policy", "thresholds", "encoder", "adapters", "guideline", "list", "rule")
+_POLICY_KEYS = ("policy", "thresholds", "encoder", "adapters", "guideline", "list", "excuses", "rule")
 
 
 def load_policy(path: str | Path, *, check_patterns: bool = True) -> Policy:
@@ -110,6 +110,7 @@ class _Reader:
             retired=tuple(rule for rule in rules.values() if rule.retired),
             thresholds=thresholds,
             encoder=self._encoder(),
+            asides=self._asides(),
             term_files=self.term_files,
             adapters=self._adapters(),
             source=str(self.path),
@@ -208,6 +209,11 @@ class _Reader:
             if not isinstance(table, dict):
                 self._fail(f"adapters.{name}", f"must be a table; write [adapters.{name}] above its keys")
         return tables
+
+    def _asides(self) -> tuple[str, ...]:
+        table = self._table("excuses") if "excuses" in self.data else {}
+        self._keys(table, ("asides",), "excuses")
+        return self._patterns(table, "asides", "excuses")
 
     def _read_lists(self) -> None:
         lists = self.data.get("list", {})

@@ -56,6 +56,8 @@ class Policy:
         that applies for a comment to be rejected.
     encoder
         Which comments are left to the encoder; None where the policy does without it.
+    asides
+        Patterns of what excuses no finding.
     term_files
         Terms and allowed words of each term file that a rule names.
     adapters
@@ -73,6 +75,7 @@ class Policy:
     retired: tuple[Rule, ...]
     thresholds: Mapping[str, float]
     encoder: EncoderLooks | None
+    asides: tuple[str, ...]
     term_files: Mapping[str, tuple[tuple[Term, ...], tuple[str, ...]]] = field(repr=False)
     adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     source: str = ""
@@ -118,7 +121,7 @@ class Policy:
     @cached_property
     def patterns(self) -> PatternSet:
         """All patterns, compiled."""
-        return PatternSet(self.rules)
+        return PatternSet(self.rules, self.asides)
 
     @cached_property
     def lexicon(self) -> Lexicon:
