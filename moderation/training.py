@@ -154,7 +154,12 @@ def recalibrate(folder: Path, policy: Policy, earlier: Path, target: Path, repor
     for name in (LINEAR, NETWORK, TOKENISER):
         shutil.copyfile(earlier / name, target / name)
     _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
-    write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING), origin(earlier, "continued"), earlier.name)
+    write_manifest(
+        target,
+        (LINEAR, NETWORK, TOKENISER, STACKING),
+        origin(earlier, "continued"),
+        origin(earlier, "stages_of") or earlier.name,
+    )
     return _written(target, report)
 
 

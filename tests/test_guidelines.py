@@ -4,9 +4,10 @@ import pytest
 from conftest import Fake
 
 from moderation import Effect, Moderator, load_policy
+from moderation.normalise import fold
 from moderation.paths import DEFAULT_POLICY
 from moderation.policy import GUIDELINES, Guideline, Rule
-from moderation.rules import disagreeing_examples
+from moderation.rules import apply_rules, disagreeing_examples
 
 POLICY = load_policy(DEFAULT_POLICY)
 RULES = pytest.mark.parametrize("rule", POLICY.rules, ids=lambda rule: rule.id)
@@ -28,6 +29,29 @@ def disagreeing() -> dict[str, list[tuple[str, str, str]]]:
 def test_all_six_guidelines_are_published() -> None:
     assert [guideline.id for guideline in POLICY.guidelines] == list(GUIDELINES)
     assert len(GUIDELINES) == 6
+
+
+@pytest.mark.parametrize(
+    "aside",
+    [
+        "Don't get me wrong",
+        "I don't care who reads this",
+        "Not gonna lie",
+        "As everyone says",
+        "Call me what you like",
+        "You know what they say",
+        "In the name of peace",
+        "If you ask me",
+    ],
+)
+def test_an_aside_excuses_no_breach(aside: str) -> None:
+    def fires(rule: Rule, text: str) -> bool:
+        return any(finding.rule == rule.id for finding in apply_rules(fold(text, POLICY.words), POLICY))
+
+    breaches = [(rule, text) for rule in POLICY.rules if rule.unless for text in rule.violates]
+    after = [(rule, text) for rule, text in breaches if fires(rule, f"Well, {text}")]
+    assert len(after) > 400
+    assert [(rule.id, text) for rule, text in after if not fires(rule, f"{aside}, {text}")] == []
 
 
 @pytest.mark.parametrize("guideline", POLICY.guidelines, ids=lambda guideline: guideline.id)
