@@ -10,7 +10,7 @@ https://swtch.com/~rsc/regexp/regexp4.html
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, reduce
 from itertools import product
 from math import prod
@@ -137,15 +137,14 @@ def _times(item: _Item, times: str) -> list[_Item]:
     counts = [int(count) for count in re.findall(r"\d+", times)]
     least = counts[0] if counts else int(times[0] == "+")
     once = counts == [1] or (times[0] == "?") or (len(counts) == 2 and counts[1] == 1)
+    more = _Item(choices=((item,),), optional=True)
     if least == 0:
-        if item.texts and once and len(item.texts) < _FEW:
-            return [_Item(("", *item.texts))]
-        return [replace(item, optional=True)] if item.choices or not item.texts else [_Item(optional=True)]
+        return [_Item(("", *item.texts))] if item.texts and once and len(item.texts) < _FEW else [more]
     if once:
         return [item]
     if len(item.texts) == 1:
-        return [_Item((item.texts[0] * min(least, 4),)), _Item(optional=True)]
-    return [item, _Item(optional=True)]
+        return [_Item((item.texts[0] * min(least, 4),)), more]
+    return [item, more]
 
 
 @lru_cache(maxsize=1024)
