@@ -1,6 +1,6 @@
 """What the pipe asks of a classifier, whichever stage of the cascade it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,6 +33,21 @@ class FirstStage(Classifier, Protocol):
 
     def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
         """Give what `score` gives, and how likely the second stage would reject, shape (n_comments,)."""
+
+
+def mean_of_readings(comments: Sequence[Folded], logits: Callable[[Sequence[str]], Array]) -> Array:
+    """Give the logits of each comment: of one that names a group of people, the mean of both its readings.
+
+    Parameters
+    ----------
+    logits
+        Gives those of texts, shape (n_texts, n_columns).
+    """
+    again = [(row, comment.exchanged) for row, comment in enumerate(comments) if comment.exchanged is not None]
+    found = logits([*(comment.skeleton.text for comment in comments), *(text for _, text in again)])
+    named = [row for row, _ in again]
+    found[named] = (found[named] + found[len(comments) :]) / 2
+    return found[: len(comments)]
 
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Array, probabilities
+from moderation.classifier import OUTPUTS, Array, mean_of_readings, probabilities
 from moderation.errors import ModelError
 from moderation.linear import LinearClassifier
 from moderation.normalise import Folded
@@ -25,6 +25,9 @@ PASSAGE_CHARACTERS = 400
 worse."""
 MAX_TOKENS = 256
 """Tokens that are read of it, both marks at the ends included; prose of so many characters has about a hundred."""
+READ_AGAIN = 0.3
+"""The least score, that any guideline is broken, at which a comment is read with another group's name as well. Of 816
+validation lines of our own that the mean of both readings rejects, none has less."""
 KEPT_PASSAGES = 4096
 """Passages whose logits are kept, about 2 KB each."""
 
@@ -174,20 +177,31 @@ class EncoderClassifier:
 
     def logits(self, comments: Sequence[Folded]) -> Array:
         """Give the encoder's own logits of each comment's passage, shape (n_comments, n_outputs)."""
-        found = np.zeros((len(comments), len(OUTPUTS)), dtype=np.float32)
-        for row, comment in enumerate(comments):
-            _, text = self._passage(comment)
-            found[row] = self._network.run(self._tokeniser.tokens(text))[0]
+        return mean_of_readings(comments, self._logits)
+
+    def _logits(self, texts: Sequence[str]) -> Array:
+        found = np.zeros((len(texts), len(OUTPUTS)), dtype=np.float32)
+        for row, text in enumerate(texts):
+            found[row] = self._network.run(self._tokeniser.tokens(self._passage(text)[1]))[0]
         return found
 
-    def _passage(self, comment: Folded) -> tuple[int, str]:
-        """Give where in the skeleton the passage that is read begins, and its text."""
-        start, end = self._linear.passage(comment, PASSAGE_CHARACTERS)
-        return start, comment.skeleton.text[start:end]
+    def _passage(self, text: str) -> tuple[int, str]:
+        """Give where in a skeleton the passage that is read begins, and the passage."""
+        start, end = self._linear.passage(text, PASSAGE_CHARACTERS)
+        return start, text[start:end]
 
     def score(self, comments: Sequence[Folded]) -> Array:
-        """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
-        return self.stacked(np.concatenate([self.logits(comments), self._linear.logits(comments)], axis=1))
+        """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`.
+
+        The second reading of a comment that names a group is spared where the first gives less than `READ_AGAIN`.
+        """
+        first, linear = self._logits([comment.skeleton.text for comment in comments]), self._linear.logits(comments)
+        scores = self.stacked(np.concatenate([first, linear], axis=1))
+        again = [row for row, c in enumerate(comments) if c.exchanged is not None and scores[row, 0] >= READ_AGAIN]
+        if again:
+            mean = self.logits([comments[row] for row in again])
+            scores[again] = self.stacked(np.concatenate([mean, linear[again]], axis=1))
+        return scores
 
     def stacked(self, both: Array) -> Array:
         """Give the probabilities, shape (n_comments, n_outputs), that the encoder's and the linear logits make.
@@ -213,7 +227,7 @@ class EncoderClassifier:
 
     def word_logits(self, comment: Folded) -> list[tuple[tuple[int, int], float]]:
         """Give, of each word read, its half-open span in the skeleton and its logit of being marked."""
-        before, text = self._passage(comment)
+        before, text = self._passage(comment.skeleton.text)
         tokens = self._tokeniser.tokens(text)
         logits = self._network.run(tokens)[1].tolist()
         pieces = {span: logit for span, logit in zip(tokens.spans, logits, strict=True) if span[0] < span[1]}

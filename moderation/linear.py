@@ -19,7 +19,7 @@ import mmh3
 import numpy as np
 import numpy.typing as npt
 
-from moderation.classifier import OUTPUTS, Array, probabilities
+from moderation.classifier import OUTPUTS, Array, mean_of_readings, probabilities
 from moderation.normalise import Folded
 
 SENTENCE_WORDS = 48
@@ -199,29 +199,29 @@ class LinearClassifier:
 
     def logits(self, comments: Sequence[Folded]) -> Array:
         """Give the uncalibrated logits of each comment's worst window, shape (n_comments, n_outputs)."""
-        return self._worst(comments)[:, :-1]
+        return mean_of_readings(comments, self._worst)[:, :-1]
 
-    def _worst(self, comments: Sequence[Folded]) -> Array:
-        """Give each comment's highest logits, the gate's last, shape (n_comments, n_outputs + 1)."""
-        if not comments:
+    def _worst(self, texts: Sequence[str]) -> Array:
+        """Give each text's highest logits, the gate's last, shape (n_texts, n_outputs + 1)."""
+        if not texts:
             return np.zeros((0, len(self._bias)), dtype=np.float32)
-        sizes, comment_starts, _, _, sums = self._windows(comments)
+        sizes, text_starts, _, _, sums = self._windows(texts)
         by_sentence = self._logits(sums, sizes)
-        if len(sizes) == len(comments):  # Each has one.
+        if len(sizes) == len(texts):  # Each has one.
             return by_sentence
-        by_sentence = np.maximum.reduceat(by_sentence, comment_starts, axis=0)
-        by_comment = self._logits(np.add.reduceat(sums, comment_starts, axis=0), np.add.reduceat(sizes, comment_starts))
-        return np.asarray(np.maximum(by_sentence, by_comment), dtype=np.float32)
+        by_sentence = np.maximum.reduceat(by_sentence, text_starts, axis=0)
+        by_text = self._logits(np.add.reduceat(sums, text_starts, axis=0), np.add.reduceat(sizes, text_starts))
+        return np.asarray(np.maximum(by_sentence, by_text), dtype=np.float32)
 
-    def _windows(self, comments: Sequence[Folded]) -> tuple[Array, list[int], Array, Array, Array]:
-        """Give what the sentences of comments add to each logit, the gate's last.
+    def _windows(self, texts: Sequence[str]) -> tuple[Array, list[int], Array, Array, Array]:
+        """Give what the sentences of texts add to each logit, the gate's last.
 
         Returns
         -------
         sizes : ndarray of shape (n_sentences,)
             Words of each sentence.
-        comment_starts : list of int
-            The first sentence of each comment.
+        text_starts : list of int
+            The first sentence of each text.
         of_words : ndarray of shape (sum of sizes, n_outputs + 1)
             What each word adds.
         of_pairs : ndarray of shape (sum of sizes + 1, n_outputs + 1)
@@ -237,10 +237,10 @@ class LinearClassifier:
         sizes: list[int] = []
         starts: list[int] = []
         pair_starts: list[int] = []
-        comment_starts: list[int] = []
-        for comment in comments:
-            comment_starts.append(len(sizes))
-            for token_words, begins, token_rows in self._sentences(comment.skeleton.text):
+        text_starts: list[int] = []
+        for text in texts:
+            text_starts.append(len(sizes))
+            for token_words, begins, token_rows in self._sentences(text):
                 starts.append(len(rows))
                 pair_starts.append(len(hashes))
                 sizes.append(len(token_rows))
@@ -258,7 +258,7 @@ class LinearClassifier:
         elif rows:  # A text without words has one sentence, and that has none.
             filled = np.flatnonzero(counts)
             sums[filled] += np.add.reduceat(of_words, np.array(starts)[filled], axis=0)
-        return counts, comment_starts, of_words, of_pairs, sums
+        return counts, text_starts, of_words, of_pairs, sums
 
     def _sentences(self, text: str) -> Iterator[_Sentence]:
         """Give what `sentences` gives, with each word as a pair begins with it and with its row."""
@@ -297,20 +297,21 @@ class LinearClassifier:
     def gate_inputs(self, comments: Sequence[Folded]) -> Array:
         """Give what tells how likely the encoder would reject each comment, shape (n_comments, n_outputs + 2)."""
         characters = np.log1p([len(comment.skeleton.text) for comment in comments])
-        return np.column_stack([self._worst(comments), characters]).astype(np.float32)
+        return np.column_stack([mean_of_readings(comments, self._worst), characters]).astype(np.float32)
 
-    def passage(self, comment: Folded, characters: int) -> tuple[int, int]:
-        """Give the half-open span, in the skeleton, of whole sentences around that which likeliest breaks a guideline.
+    def passage(self, text: str, characters: int) -> tuple[int, int]:
+        """Give the half-open span of whole sentences around that which likeliest breaks a guideline.
 
         Parameters
         ----------
+        text
+            A comment's skeleton.
         characters
-            How long the passage may be; a comment no longer is given whole, and a longer sentence alone.
+            How long the passage may be; a text no longer is given whole, and a longer sentence alone.
         """
-        text = comment.skeleton.text
         if len(text) <= characters:
             return 0, len(text)
-        sizes, _, _, _, sums = self._windows([comment])
+        sizes, _, _, _, sums = self._windows([text])
         places = [match.start() for match in _WORD.finditer(text)]
         starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]
         first = int(np.argmax(self._logits(sums, sizes)[:, 0]))
@@ -334,7 +335,7 @@ class LinearClassifier:
         """
         column = OUTPUTS.index(output)
         view = comment.skeleton
-        sizes, _, of_words, of_pairs, sums = self._windows([comment])
+        sizes, _, of_words, of_pairs, sums = self._windows([view.text])
         worst = int(np.argmax(self._logits(sums, sizes)[:, column]))
         first, size = int(sizes[:worst].sum()), int(sizes[worst])
         if not size:

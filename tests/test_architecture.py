@@ -15,7 +15,7 @@ MODULES = sorted([*(path.stem for path in PACKAGE.glob("*.py")), *FOLDERS])
 # Each imports from rows above its own only; those of one row know nothing of each other.
 ORDER = (
     ("errors", "markdown", "paths", "vocabulary"),
-    ("english",),
+    ("english", "exchange"),
     ("attacks", "comment", "finding", "labels", "literals", "parallel", "runs", "view", "words"),
     ("signs",),
     ("usual",),

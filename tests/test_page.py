@@ -104,6 +104,8 @@ def test_explain_decides_as_the_service_does_and_records_nothing(client: httpx.C
         {"name": "folded", "text": "so i will k1ll you", "changed": [], "dropped": 1},
         {"name": "skeleton", "text": "so i will kill you", "changed": [[11, 12]], "dropped": 1},
     ]
+    assert explained["exchanged"] is None
+    assert client.post("/v1/explain", json={"text": "Kurds sang."}).json()["exchanged"] == "jews sang."
     assert counted() != before
 
 

@@ -108,7 +108,7 @@ class Samples:
         public = is_public(row.source)
         shares = self._shares.get(row.text) if row.source == _SPAN_SOURCE else None
         comment = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words)
-        start, end = self._linear.passage(comment, PASSAGE_CHARACTERS)
+        start, end = self._linear.passage(comment.skeleton.text, PASSAGE_CHARACTERS)
         tokens = self._tokeniser.tokens(comment.skeleton.text[start:end], SAMPLE_TOKENS)
         marked = None if shares is None else marked_tokens(comment.skeleton, start, tokens, shares)
         return Sample(tokens.ids, labels, weight, marked, public)

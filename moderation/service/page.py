@@ -85,6 +85,10 @@ class Explained(BaseModel):
 
     decision: DecisionOut
     views: list[ViewRead]
+    exchanged: Annotated[
+        str | None,
+        Field(description="What the classifier reads as well, with another group's name, where the comment names one"),
+    ]
 
 
 @router.post("/v1/explain", responses={**ERRORS, 200: {"model": Explained}})
@@ -99,7 +103,7 @@ async def explain(tried: Tried, request: Request) -> JSONResponse:
     comment = Comment(tried.text, id="tried")
     (recorded,) = await state.desk.decide_recorded([comment], site=site, door="page", caller=caller, record=False)
     folded = await asyncio.to_thread(fold, tried.text, site.policy.words)
-    answer = {"decision": recorded.decision.to_dict(), "views": views_read(folded)}
+    answer = {"decision": recorded.decision.to_dict(), "views": views_read(folded), "exchanged": folded.exchanged}
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 

@@ -47,7 +47,7 @@ async function check() {
   }
 }
 
-function show(text, { decision, views }) {
+function show(text, { decision, views, exchanged }) {
   const guidelines = decision.guidelines.map(words).join(", ");
   byId("check-status").textContent = `Verdict: ${decision.verdict}${guidelines ? `, ${guidelines}` : ""}`;
   const result = el("div", { id: "result", class: "card" },
@@ -58,7 +58,7 @@ function show(text, { decision, views }) {
     el("div", {}, el("h3", {}, "Evidence"), evidence(text, decision.findings),
       decision.findings.length ? findingList(decision.findings) : el("p", { class: "hint" }, "No finding.")),
     el("div", {}, scoreTable(decision)),
-    el("div", {}, el("h3", {}, "What was read"), ...views.map(view)),
+    el("div", {}, el("h3", {}, "What was read"), ...views.map(view), other(exchanged)),
     el("p", { class: "hint" }, `${decision.policy}, ${decision.model}`));
   byId("result").replaceWith(result);
 }
@@ -73,4 +73,12 @@ function view({ name, text, changed, dropped }) {
   box.classList.add("code");
   const less = dropped ? `; ${dropped} character${dropped === 1 ? "" : "s"} left out` : "";
   return el("div", {}, el("p", { class: "hint" }, VIEWS[name] + less), box);
+}
+
+function other(text) {
+  if (text === null) return null;
+  const what = "Another group named, so that no group is judged for its name: the classifier takes the mean of both";
+  const box = marked(text, []);
+  box.classList.add("code");
+  return el("div", {}, el("p", { class: "hint" }, what), box);
 }

@@ -1,0 +1,81 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moderation.classifier import OUTPUTS, log_odds
+from moderation.exchange import FORMS, exchanged
+from moderation.fairness.groups import groups
+from moderation.linear import LinearClassifier
+from moderation.normalise import Folded, View, Words, fold
+from moderation.paths import DATA
+
+NAMES = (DATA / "words" / "groups.txt").read_text(encoding="utf-8").splitlines()
+# The other group itself, a nation that readers mostly write from, and two of whom one is named by a word for much else.
+NOT_EXCHANGED = {"jews", "americans", "men", "poles"}
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "why"),
+    [
+        ("kurds and turks came.", "jews and jews came.", "many"),
+        ("every kurd knows", "every jew knows", "one"),
+        ("a kurdish teacher", "a jewish teacher", "an adjective before a person"),
+        ("he is an arab. an arab is here", "he is a jew. a jew is here", "an article that changes"),
+        ("the shia, a shia and a shia doctor", "the jews, a jew and a jewish doctor", "all forms alike"),
+        ("an arab woman, an arab spring", "a jewish jew, an arab spring", "a noun and an adjective alike"),
+        ("people with disabilities are late", "jews are late", "several words"),
+        ("native americans and asylum-seekers", "jews and jews", "the longest of the names that begin there"),
+        ("(refugees)", "(jews)", "marks beside it"),
+        ("an old man, a black family", "a jewish man, a jewish family", "what is said of a person"),
+        ("the old town, black coffee, my german car", None, "and of something else"),
+        ("kurdistan, romance, menu, arabesque", None, "a word that holds a name"),
+        ("jews and jewish women came", "jews and jewish jews came", "the other group itself stays"),
+        ("jews, a jew and a jewish doctor", None, "named already"),
+        ("the council met", None, "nobody is named"),
+        ("", None, "nothing"),
+    ],
+)
+def test_exchanged(text: str, read: str | None, why: str) -> None:
+    assert exchanged(text) == read, why
+
+
+@given(st.lists(st.sampled_from(["kurds", "an", "arab", "a", "men", "old", "man", ".", "-", "'s", "é", "jews"])))
+def test_exchanging_once_is_enough(words: list[str]) -> None:
+    text = " ".join(words)
+    read = exchanged(text)
+    assert read != text
+    assert read is None or exchanged(read) is None
+    assert "kurds" not in (read or "").split()
+
+
+def test_names_are_written_once_each() -> None:
+    *lines, persons = (line for line in NAMES if not line.startswith("#"))
+    rows = [line.split(", ") for line in lines]
+    assert {len(row) for row in rows} == {len(FORMS)}
+    named = [name for row in rows for name in dict.fromkeys(row) if name != "-"]
+    assert [name for name, times in Counter(named).items() if times > 1] == []
+    assert [name for name in named if name != name.lower().strip()] == []
+    assert persons.startswith("persons: ")
+
+
+def test_what_is_said_of_every_group_is_read_alike() -> None:
+    for line in ("the {people} next door", "I met {a_person} who sings", "our {adjective} neighbours"):
+        read = {group.id: exchanged(group.fill(line).lower()) for group in groups()}
+        others = {text for name, text in read.items() if name not in NOT_EXCHANGED}
+        assert len(others) == 1, Counter(read.values())
+
+
+def test_both_readings_count_alike() -> None:
+    source = np.random.default_rng(4)
+    size = len(OUTPUTS)
+    weights = source.normal(size=(1 << 10, size)).astype(np.float16)
+    model = LinearClassifier("any-1", weights, np.zeros(size, np.float32), np.tile([1.0, 0.0], (size, 1)))
+    written, other, nobody = "Some Kurds sang.", "Some Jews sang.", "Nobody sang."
+    bare = [Folded(view, view, view) for view in (View(text.lower()) for text in (written, other))]
+    mean = log_odds(model.score(bare)).mean(axis=0)
+    comments = [fold(text, Words(())) for text in (nobody, written, nobody)]
+    assert log_odds(model.score(comments))[1] == pytest.approx(mean, abs=1e-3)
+    assert (model.score(comments)[[0, 2]] == model.score([comments[0]])).all()
