@@ -11,7 +11,7 @@ from typing import Any
 from moderation import datasets, evasion
 from moderation.datasets import is_benign_news, news_half
 from moderation.decision import Decision, Verdict
-from moderation.encoder import EncoderClassifier
+from moderation.encoder import READ_AGAIN, EncoderClassifier
 from moderation.evaluation import (
     by_guideline,
     evaluation_sets,
@@ -237,7 +237,15 @@ def table(figures: Mapping[str, Any]) -> str:
             f"Evidence against annotators' toxic spans, {found['rows']} news comments of the test fold: "
             f"character F1 {found['f1']:.3f}.",
         ]
-    lines += ["", "### Fairness", bias.table(figures["fairness"]["bias"]), ""]
+    lines += [
+        "",
+        "### Fairness",
+        "Nearly all groups in these tables are in `data/words/groups.txt`: the second reading of a counterfactual",
+        "sentence is then the same for all. How these sentences fare was seen when the other group was chosen.",
+        "",
+        bias.table(figures["fairness"]["bias"]),
+        "",
+    ]
     lines.append(counterfactual.table(figures["fairness"]["counterfactual"]))
     lines += ["", "### Evasion", evasion.table(figures["evasion"])]
     if suites := figures["suites"]:
@@ -290,7 +298,9 @@ Written by `moderation evaluate --card` (and `train`): every figure below is mea
 ## What it is
 A linear model over hashed words, letter pieces and word pairs with naive-Bayes weights: one calibrated
 probability for each guideline ({", ".join(GUIDELINES)}) and one that any is broken. Each sentence is scored
-alone as well as the whole comment, and the worst counts. English only.
+alone as well as the whole comment, and the worst counts. English only. A comment that names a group of people is read
+twice, as written and with one other group's name, and the mean of both logits counts (`moderation/exchange.py`); by the
+encoder where the first reading gives {READ_AGAIN:g} at least.
 {encoder if figures["evidence"] else ""}
 ## Intended use and limits
 It scores what the rules of a policy leave open; alone it is not a moderator. It judges words and not facts: it

@@ -3,7 +3,8 @@
 A comment's logit is a sum over its words and word pairs, divided by the square root of the number of
 words, so each distinct word's contribution to all outputs is computed once and kept; the same sums are
 the evidence. Each sentence is scored alone as well as the whole comment, and the worst counts: a long
-polite text cannot dilute an insult. One more sum of the kind, the gate, tells what the encoder would reject.
+polite text cannot dilute an insult. Of a comment that names a group of people the mean of two readings counts
+(`moderation.exchange`). One more sum of the kind, the gate, tells what the encoder would reject.
 
 Source: Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification",
 ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", ICML 2009.
@@ -198,7 +199,12 @@ class LinearClassifier:
         return np.asarray(sums / np.sqrt(np.maximum(sizes, 1))[:, None] + self._bias, dtype=np.float32)
 
     def logits(self, comments: Sequence[Folded]) -> Array:
-        """Give the uncalibrated logits of each comment's worst window, shape (n_comments, n_outputs)."""
+        """Give the uncalibrated logits of each comment's worst window, the mean of its readings.
+
+        Returns
+        -------
+        ndarray of shape (n_comments, n_outputs)
+        """
         return mean_of_readings(comments, self._worst)[:, :-1]
 
     def _worst(self, texts: Sequence[str]) -> Array:
@@ -330,7 +336,7 @@ class LinearClassifier:
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the half-open spans of the original that carried one output's score.
 
-        They are the words that add most in the worst sentence, until they make up seven tenths of all
+        They are the words that add most in the worst sentence as written, until they make up seven tenths of all
         that raises the logit; neighbours are joined.
         """
         column = OUTPUTS.index(output)

@@ -22,7 +22,7 @@ from moderation.training import UNSHIFTED
 
 N = len(OUTPUTS)
 SIZE = MAX_TOKENS - 2
-VOCABULARY = "[PAD] [UNK] [CLS] [SEP] word you an id ##iot clown ! , fine".split()
+VOCABULARY = "[PAD] [UNK] [CLS] [SEP] word you an id ##iot clown ! , fine kurds jews".split()
 ID = {piece: number for number, piece in enumerate(VOCABULARY)}
 
 
@@ -247,6 +247,25 @@ def test_each_output_has_weights_of_its_own(tokeniser: Tokeniser) -> None:
     stacking[:, -1] = np.arange(N) / 4
     encoder = EncoderClassifier(linear_knowing("fine"), FakeNetwork({}), tokeniser, stacking, UNSHIFTED, 0.0)  # type: ignore[arg-type]
     assert encoder.score([folded("hello")])[0] == pytest.approx([sigmoid(place / 4) for place in range(N)], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("written", "other", "logit", "readings"),
+    [
+        (1.0, 3.0, 2.0, ["kurds", "jews"]),
+        (3.0, -1.0, 1.0, ["kurds", "jews"]),
+        (-0.8, 0.0, -0.4, ["kurds", "jews"]),  # a score of .31 is enough
+        (-0.9, 9.0, -0.9, ["kurds"]),  # and .29 is not
+    ],
+)
+def test_a_comment_about_a_group_is_read_about_the_other_where_that_may_matter(
+    make: Make, written: float, other: float, logit: float, readings: list[str]
+) -> None:
+    encoder, network = make({"kurds": written, "jews": other}, {"kurds": "any", "jews": "any"})
+    scores = encoder.score([folded("word"), folded("Kurds!"), folded("Jews!")])
+    assert scores[:, 0] == pytest.approx([sigmoid(-4.0), sigmoid(logit), sigmoid(other)], abs=1e-6)
+    assert [VOCABULARY[read.ids[1]] for read in network.read] == ["word", "kurds", "jews", *readings[1:]]
+    assert encoder.logits([folded("Kurds!")])[0, 0] == (written + other) / 2
 
 
 def test_score_of_no_comments(make: Make) -> None:

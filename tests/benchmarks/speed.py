@@ -200,6 +200,8 @@ def hostile(review: Callable[[str], object]) -> list[tuple[str, float, float]]:
         "links": "https://a.com/b ",
         "digits": "0123456789 ",
         "look-alikes": "\u0430",
+        "a group": "gay ",
+        "what may be one": "german cars ",
     }
     found = []
     for name, piece in pieces.items():

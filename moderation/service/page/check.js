@@ -77,7 +77,7 @@ function view({ name, text, changed, dropped }) {
 
 function other(text) {
   if (text === null) return null;
-  const what = "Another group named, so that no group is judged for its name: the classifier takes the mean of both";
+  const what = "With another group named: where scores decide, the mean of both readings counts";
   const box = marked(text, []);
   box.classList.add("code");
   return el("div", {}, el("p", { class: "hint" }, what), box);
