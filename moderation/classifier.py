@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from moderation.exchange import exchanged
 from moderation.normalise import Folded
 from moderation.policy import GUIDELINES
 
@@ -36,18 +37,18 @@ class FirstStage(Classifier, Protocol):
 
 
 def mean_of_readings(comments: Sequence[Folded], logits: Callable[[Sequence[str]], Array]) -> Array:
-    """Give the logits of each comment: of one that names a group of people, the mean of both its readings.
+    """Give the logits of each comment: of one that names a group of people, the mean of it and of it `exchanged`.
 
     Parameters
     ----------
     logits
         Gives those of texts, shape (n_texts, n_columns).
     """
-    again = [(row, comment.exchanged) for row, comment in enumerate(comments) if comment.exchanged is not None]
-    found = logits([*(comment.skeleton.text for comment in comments), *(text for _, text in again)])
-    named = [row for row, _ in again]
-    found[named] = (found[named] + found[len(comments) :]) / 2
-    return found[: len(comments)]
+    texts = [comment.skeleton.text for comment in comments]
+    again = {row: other for row, text in enumerate(texts) if (other := exchanged(text)) is not None}
+    found, rows = logits([*texts, *again.values()]), list(again)
+    found[rows] = (found[rows] + found[len(texts) :]) / 2
+    return found[: len(texts)]
 
 
 def probabilities(logits: npt.NDArray[np.floating[Any]]) -> Array:

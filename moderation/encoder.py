@@ -18,6 +18,7 @@ import numpy as np
 
 from moderation.classifier import OUTPUTS, Array, mean_of_readings, probabilities
 from moderation.errors import ModelError
+from moderation.exchange import exchanged
 from moderation.linear import LinearClassifier
 from moderation.normalise import Folded
 
@@ -196,9 +197,11 @@ class EncoderClassifier:
 
         The second reading of a comment that names a group is spared where the first gives less than `READ_AGAIN`.
         """
-        first, linear = self._logits([comment.skeleton.text for comment in comments]), self._linear.logits(comments)
+        texts = [comment.skeleton.text for comment in comments]
+        first, linear = self._logits(texts), self._linear.logits(comments)
         scores = self.stacked(np.concatenate([first, linear], axis=1))
-        again = {row: c.exchanged for row, c in enumerate(comments) if c.exchanged and scores[row, 0] >= READ_AGAIN}
+        rows = np.flatnonzero(scores[:, 0] >= READ_AGAIN).tolist()
+        again = {row: other for row in rows if (other := exchanged(texts[row])) is not None}
         if again:
             rows = list(again)
             mean = (first[rows] + self._logits(list(again.values()))) / 2

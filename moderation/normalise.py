@@ -8,8 +8,6 @@ Three views are made of each comment, once:
 - ``skeleton``: folded, and look-alike letters, leetspeak, masks, stretched, spaced, split and glued
   words undone (`moderation.skeleton`). Lossy; a rule opts in to it.
 
-A comment that names a group of people is also read as if it named another (`moderation.exchange`), by classifiers only.
-
 Source: Unicode Standard Annex #15 (compatibility forms).
 """
 
@@ -18,7 +16,6 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from moderation.exchange import exchanged
 from moderation.skeleton import skeleton
 from moderation.view import Folded, View
 from moderation.words import Words
@@ -39,8 +36,7 @@ def fold(text: str, words: Words) -> Folded:
     folded = folded_view(text)
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text)
-    hidden = skeleton(text, folded, words)
-    return Folded(View(text), folded, hidden, exchanged(hidden.text))
+    return Folded(View(text), folded, skeleton(text, folded, words))
 
 
 # --------------------------------------------------------------------------- folded

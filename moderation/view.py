@@ -33,18 +33,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A text with its views.
-
-    Parameters
-    ----------
-    exchanged
-        The skeleton's text as `moderation.exchange` reads it, where it names a group of people; only classifiers ask.
-    """
+    """A text with its views."""
 
     plain: View
     folded: View
     skeleton: View
-    exchanged: str | None = None
 
     def views(self) -> Iterable[tuple[str, View]]:
         """Yield each view by name; a skeleton that equals the folded view is left out."""

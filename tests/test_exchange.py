@@ -1,16 +1,17 @@
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation.classifier import OUTPUTS, log_odds
+from moderation.classifier import OUTPUTS, Array, log_odds, mean_of_readings
 from moderation.exchange import Form, exchanged
 from moderation.fairness.groups import groups
-from moderation.linear import LinearClassifier
-from moderation.normalise import Folded, View, Words, fold
+from moderation.linear import LinearClassifier, features
+from moderation.normalise import Words, fold
 from moderation.paths import DATA
 
 NAMES = (DATA / "words" / "groups.txt").read_text(encoding="utf-8").splitlines()
@@ -82,13 +83,22 @@ def test_what_is_said_of_every_group_is_read_alike() -> None:
 
 
 def test_both_readings_count_alike() -> None:
-    source = np.random.default_rng(4)
+    asked: list[str] = []
+
+    def lengths(texts: Sequence[str]) -> Array:
+        asked.extend(texts)
+        return np.array([[len(text), -len(text)] for text in texts], np.float32)
+
+    comments = [fold(text, Words(())) for text in ("Nobody sang.", "Some Kurds sang.", "Jews sang.")]
+    assert mean_of_readings(comments, lengths).tolist() == [[12, -12], [15.5, -15.5], [10, -10]]
+    assert asked == ["nobody sang.", "some kurds sang.", "jews sang.", "some jews sang."]
+
+
+def test_the_linear_stage_takes_the_mean() -> None:
     size = len(OUTPUTS)
-    weights = source.normal(size=(1 << 10, size)).astype(np.float16)
-    model = LinearClassifier("any-1", weights, np.zeros(size, np.float32), np.tile([1.0, 0.0], (size, 1)))
-    written, other, nobody = "Some Kurds sang.", "Some Jews sang.", "Nobody sang."
-    bare = [Folded(view, view, view) for view in (View(text.lower()) for text in (written, other))]
-    mean = log_odds(model.score(bare)).mean(axis=0)
-    comments = [fold(text, Words(())) for text in (nobody, written, nobody)]
-    assert log_odds(model.score(comments))[1] == pytest.approx(mean, abs=1e-3)
-    assert (model.score(comments)[[0, 2]] == model.score([comments[0]])).all()
+    weights = np.zeros((1 << 16, size), np.float16)
+    weights[features("jews", 16)[0][0]] = 4
+    model = LinearClassifier("jews-1", weights, np.zeros(size, np.float32), np.tile([1.0, 0.0], (size, 1)))
+    written, other = (log_odds(model.score([fold(text, Words(()))])) for text in ("Kurds sang.", "Jews sang."))
+    assert written == pytest.approx(other / 2, abs=1e-4)
+    assert (other > 1).all()

@@ -11,6 +11,7 @@ from moderation.attacks import ATTACKS, content_words
 from moderation.classifier import OUTPUTS, Array
 from moderation.datasets import Labelled
 from moderation.encoder import PASSAGE_CHARACTERS, Tokeniser, Tokens
+from moderation.exchange import exchanged
 from moderation.finetuning.network import base_folder
 from moderation.finetuning.stages import Stage
 from moderation.linear import LinearClassifier
@@ -112,8 +113,8 @@ class Samples:
         shares = self._shares.get(row.text) if row.source == _SPAN_SOURCE else None
         comment = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words)
         text = comment.skeleton.text
-        if not public and comment.exchanged is not None and chance.random() < EXCHANGED_SHARE:
-            text = comment.exchanged
+        if not public and (other := exchanged(text)) is not None and chance.random() < EXCHANGED_SHARE:
+            text = other
         start, end = self._linear.passage(text, PASSAGE_CHARACTERS)
         tokens = self._tokeniser.tokens(text[start:end], SAMPLE_TOKENS)
         marked = None if shares is None else marked_tokens(comment.skeleton, start, tokens, shares)

@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from moderation.comment import Comment
+from moderation.exchange import exchanged
 from moderation.normalise import Folded, View, fold
 from moderation.service.keys import raw_key_of
 from moderation.service.messages import ERRORS, DecisionOut
@@ -105,7 +106,11 @@ async def explain(tried: Tried, request: Request) -> JSONResponse:
     comment = Comment(tried.text, id="tried")
     (recorded,) = await state.desk.decide_recorded([comment], site=site, door="page", caller=caller, record=False)
     folded = await asyncio.to_thread(fold, tried.text, site.policy.words)
-    answer = {"decision": recorded.decision.to_dict(), "views": views_read(folded), "exchanged": folded.exchanged}
+    answer = {
+        "decision": recorded.decision.to_dict(),
+        "views": views_read(folded),
+        "exchanged": exchanged(folded.skeleton.text),
+    }
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
