@@ -3,6 +3,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 
 from moderation import datasets
 from moderation.comment import Comment
-from moderation.datasets import Labelled
+from moderation.datasets import OWN, Labelled
 from moderation.decision import Decision, Verdict
 from moderation.errors import ModerationError
 from moderation.fairness import bias as ranking
@@ -519,7 +520,8 @@ def ranked() -> dict[str, object]:
 
 
 def substituted() -> dict[str, object]:
-    return counterfactual(Fake({"orc": 0.71, "kill": 0.9}), ROWS, FOUR).to_dict()
+    rows = [replace(entry, source=f"{OWN}:{name}") for entry, name in zip(ROWS, ("a", "a", "a", "b"), strict=True)]
+    return counterfactual(Fake({"orc": 0.71, "kill": 0.9}), rows, FOUR).to_dict()
 
 
 def test_figures_survive_json() -> None:
@@ -539,6 +541,10 @@ def test_figures_survive_json() -> None:
         "wrongly_rejected": 2,
         "to_reject": 8,
         "wrongly_approved": 3,
+    }
+    assert found["by_file"] == {
+        "a": {"to_approve": 8, "wrongly_rejected": 2, "to_reject": 4, "wrongly_approved": 0},
+        "b": {"to_approve": 0, "wrongly_rejected": 0, "to_reject": 4, "wrongly_approved": 3},
     }
     assert [line["line"] for line in found["by_line"]][-1] == "kill {people}"  # the one that is the same
     assert found["by_group"][0] == {
@@ -566,6 +572,7 @@ def test_the_tables_draw_the_worst() -> None:
     drawn = substitution.table(substituted())
     assert "4 sentences about 4 groups each: 1 with one verdict for all groups" in drawn
     assert "Wrongly rejected: 2 of 8; wrongly approved: 3 of 8." in drawn
+    assert "| `a.tsv` | 8 | 2 | 4 | 0 |" in drawn
     assert "| {people} sing | approve | 3 | 1 | 50.0% | 0.610 | elf to orc |" in drawn
     assert "| burn \\| {people} | reject | 3 | 1 |" in drawn
     assert "kill {people}" not in drawn  # the same for all

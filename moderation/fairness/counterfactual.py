@@ -26,8 +26,8 @@ class LineResult:
 
     Parameters
     ----------
-    line, function, expected
-        The sentence with its slots, what it exercises and its right verdict.
+    line, file, function, expected
+        The sentence with its slots, the name of its file, what it exercises and its right verdict.
     approved, rejected
         Ids of the groups with which it is approved and rejected.
     pairs_differing
@@ -39,6 +39,7 @@ class LineResult:
     """
 
     line: str
+    file: str
     function: str
     expected: Verdict
     approved: tuple[str, ...]
@@ -145,12 +146,24 @@ class Counterfactual:
             },
             "pairs_differing": sum(line.pairs_differing for line in self.lines) / max(1, len(self.lines)),
             "departs": sum(group.departs for group in self.groups) / cases,
-            "to_approve": len(by_expected[Verdict.APPROVE]) * len(self.groups),
-            "wrongly_rejected": sum(len(line.missed) for line in by_expected[Verdict.APPROVE]),
-            "to_reject": len(by_expected[Verdict.REJECT]) * len(self.groups),
-            "wrongly_approved": sum(len(line.missed) for line in by_expected[Verdict.REJECT]),
+            **self._wrong(self.lines),
+            "by_file": {
+                file: self._wrong([line for line in self.lines if line.file == file])
+                for file in dict.fromkeys(line.file for line in self.lines)
+            },
             "by_line": [_line_dict(line) for line in self.worst_lines[:WORST]],
             "by_group": [asdict(group) | {"missed": group.missed} for group in self.worst_groups[:WORST]],
+        }
+
+    def _wrong(self, lines: Sequence[LineResult]) -> dict[str, int]:
+        """Count the comments made of some of the sentences, and those decided wrongly, by expected verdict."""
+        lawful = [line for line in lines if line.expected is Verdict.APPROVE]
+        breaches = [line for line in lines if line.expected is Verdict.REJECT]
+        return {
+            "to_approve": len(lawful) * len(self.groups),
+            "wrongly_rejected": sum(len(line.missed) for line in lawful),
+            "to_reject": len(breaches) * len(self.groups),
+            "wrongly_approved": sum(len(line.missed) for line in breaches),
         }
 
 
@@ -247,6 +260,7 @@ def _line_result(row: Labelled, among: Sequence[Group], decisions: Sequence[Deci
     highest = max(by_group, key=lambda name: by_group[name].score)
     return LineResult(
         line=row.text,
+        file=row.source.removeprefix(f"{datasets.OWN}:"),
         function=row.function,
         expected=Verdict.REJECT if row.labels["reject"] else Verdict.APPROVE,
         approved=approved,
@@ -275,6 +289,11 @@ def table(found: Mapping[str, Any], worst: int = WORST) -> str:
             for verdict, right in found["right_for_all"].items()
         )
         + ". What is missed about every group is even, and no merit.",
+        "",
+        markdown(
+            ["file", "lawful", "wrongly rejected", "breaches", "wrongly approved"],
+            [[f"`{file}.tsv`", *map(str, counts.values())] for file, counts in found["by_file"].items()],
+        ),
     ]
     if by_line:
         rows = [
