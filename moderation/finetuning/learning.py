@@ -1,6 +1,5 @@
 """Learn stage after stage; the state is saved as it goes, and a run that was cut off continues where it stood."""
 
-import copy
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -62,23 +61,20 @@ def fine_tune(
         if stage.taught:
             report(f"{stage.name}: labelling {len(drawn)} comments")
             drawn = taught(network, drawn)
-        begun = copy.deepcopy(network.state_dict())
         _run(network, stage, drawn, work / f"{stage.name}.part.pt", report, seed)
-        network.load_state_dict(_mean([begun, network.state_dict()], [stage.kept, 1 - stage.kept]))
         _write(network.state_dict(), done)
         (work / f"{stage.name}.part.pt").unlink(missing_ok=True)
     network.eval()
     return network
 
 
-def _mean(states: Sequence[dict[str, torch.Tensor]], shares: Sequence[float] | None = None) -> dict[str, torch.Tensor]:
-    """Give the mean of the weights of several states, each by its share; all have the same without.
+def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Give the mean of the weights of several states.
 
     Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
     """
-    shares = shares or [1 / len(states)] * len(states)
     return {
-        name: sum(state[name].float() * share for state, share in zip(states, shares, strict=True)).to(first.dtype)
+        name: (sum(state[name].float() for state in states) / len(states)).to(first.dtype)
         for name, first in states[0].items()
     }
 

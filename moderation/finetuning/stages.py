@@ -21,8 +21,6 @@ class Stage:
         How often instead, for some of our own sources.
     start
         Earlier stages whose mean weights it begins with; where none is named it goes on from the one before.
-    kept
-        Which share of the weights that it begins with is kept when it ends; what was learned before is forgotten less.
     taught
         Whether public comments are labelled by the network as the stage begins, so that what it makes of them stays.
     """
@@ -33,7 +31,6 @@ class Stage:
     learning_rate: float
     often: dict[str, int] = field(default_factory=dict)
     start: tuple[str, ...] = ()
-    kept: float = 0.0
     taught: bool = False
 
 
@@ -186,7 +183,6 @@ STAGES = (
         6e-5,
         {f"own:{name}": 3 for name in NEWEST},
         start=("broad", "near", "own", "long", "last"),
-        kept=0.3,
         taught=True,
     ),
 )
