@@ -243,7 +243,7 @@ def table(figures: Mapping[str, Any]) -> str:
         "Nearly all groups in these tables are in `data/words/groups.txt`: the second reading of a counterfactual",
         "sentence is then the same for all. How those of `breach.tsv` and `lawful.tsv` fare was seen when the other",
         "group was chosen; those of `second.tsv` and `third.tsv` were written afterwards by others, who saw neither",
-        "rules nor model: news and reports in the one, short plain sentences in the other. What `third.tsv` gave was",
+        "rules nor model: news and reports in the one, short plain sentences in the other. What all together gave was",
         "seen when the thresholds of this policy were chosen.",
         "",
         bias.table(figures["fairness"]["bias"]),
