@@ -320,7 +320,8 @@ Near-duplicates of held-out and test rows are left out. Sources with unclear or 
 in fitting weights or calibration slopes. Half of the news comments, which are non-commercial, chose the thresholds, how
 much of the personal-attack and the linear logit counts for any guideline, which stages' weights are averaged, and what
 is added to the logits of all guidelines but profanity before they speak for any. The comments in `first.csv`
-and `second.csv` of `data/readers` took part in choosing the thresholds, how soon the encoder reads and what is added.
+and `second.csv` of `data/readers` took part in choosing the thresholds, how soon the encoder reads and what is added,
+and so did the lines of `data/training` that are held out for validation.
 
 ## Cost
 `tests/benchmarks/speed.py` and `tests/benchmarks/cascade.py` measure it; the README has their figures. No graphics
