@@ -26,6 +26,8 @@ import uvloop
 from service_client import Connection, Service, connect, load_average, news, percentile, post
 
 WARM = 2000
+OVERLOAD_CONNECTIONS = 2000
+"""So many requests are under way at once, at most; what is due when all are taken waits on this side."""
 Options = argparse.Namespace
 
 
@@ -87,10 +89,18 @@ async def _timed(
     rate: float,
     seconds: float,
     check: Callable[[int, int, bytes, bytes], None] = lambda number, status, head, body: None,
-) -> tuple[Counter[str], list[float]]:
-    """Send at a fixed rate whatever the answers do; give outcomes and latencies from when each was due."""
+) -> tuple[Counter[str], list[float], list[float]]:
+    """Send at a fixed rate whatever the answers do.
+
+    Returns
+    -------
+    outcomes, latencies, answers
+        Seconds until the answer of those decided: from when each was due, so with its wait for a free connection
+        where all are taken, and from when it was sent.
+    """
     outcomes: Counter[str] = Counter()
     latencies: list[float] = []
+    answers: list[float] = []
     free: asyncio.Queue[Connection] = asyncio.Queue()
     for _ in range(connections):
         free.put_nowait(await connect(service.port))
@@ -99,12 +109,14 @@ async def _timed(
 
     async def one(number: int, due: float) -> None:
         connection = await free.get()
+        sent = time.perf_counter()
         try:
             status, head, body = await asyncio.wait_for(connection.ask(requests[number % len(requests)]), 30)
             check(number, status, head, body)
             outcomes[str(status)] += 1
             if status == 200:
                 latencies.append(time.perf_counter() - due)
+                answers.append(time.perf_counter() - sent)
         except (OSError, TimeoutError) as error:
             outcomes[type(error).__name__] += 1
             connection = await connect(service.port)
@@ -123,7 +135,7 @@ async def _timed(
     await asyncio.gather(*tasks)
     while not free.empty():
         free.get_nowait().transport.close()
-    return outcomes, latencies
+    return outcomes, latencies, answers
 
 
 def _told(latencies: Sequence[float]) -> str:
@@ -168,7 +180,7 @@ async def _steady(
     half = len(requests) // 2
     await _flood(service, requests[half:], 8, 600, options.warm)
     cpu = service.cpu_seconds()
-    outcomes, latencies = await _timed(service, requests[:half], options.connections, options.rate, options.seconds)
+    outcomes, latencies, _ = await _timed(service, requests[:half], options.connections, options.rate, options.seconds)
     used = service.cpu_seconds() - cpu
     print(
         f"{options.rate:g} a second, {options.classifier}: {dict(outcomes)}; {used / options.seconds:.0%} of one core"
@@ -219,11 +231,11 @@ async def _overload(
             wrong.append(f"status {status}")
 
     rate = 5 * peak
-    outcomes, latencies = await _timed(service, requests, 2000, rate, options.seconds, check)
+    outcomes, _, answers = await _timed(service, requests, OVERLOAD_CONNECTIONS, rate, options.seconds, check)
     ended = time.perf_counter()
     print(f"{rate:,.0f} requests a second for {options.seconds:g} s, five times {peak:,.0f}")
     print(f"  {dict(outcomes)}; wrong: {dict(Counter(wrong))}")
-    print(f"  of those decided: {_told(latencies)}")
+    print(f"  of those decided, from when they were sent: {_told(answers)}")
     while True:
         connection = await connect(service.port)
         sent = time.perf_counter()
