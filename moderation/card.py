@@ -11,7 +11,7 @@ from typing import Any
 from moderation import datasets, evasion
 from moderation.datasets import is_benign_news, news_half
 from moderation.decision import Decision, Verdict
-from moderation.encoder import READ_AGAIN, EncoderClassifier
+from moderation.encoder import PROMISING, READ_AGAIN, EncoderClassifier
 from moderation.evaluation import (
     by_guideline,
     evaluation_sets,
@@ -283,7 +283,8 @@ Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniL
 reads the comments that it would reject, as the linear scores tell, with a probability of at least
 {looks.get("unflagged")} for each hundred characters to read ({looks.get("referred")} where a rule refers the comment),
 and those of which a score of the linear stage reaches the threshold; of a long one it reads the passage around the
-worst sentence. Its logit and the linear stage's are stacked
+worst sentence, or, where that is not worth the time, that sentence alone at a glance and the passage if the glance
+scores {PROMISING:g} times the threshold. Its logit and the linear stage's are stacked
 into one calibrated probability for each output. A second head, trained on the spans that annotators of news comments
 marked, gives the evidence and takes part in the decision.
 """

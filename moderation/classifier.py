@@ -36,6 +36,13 @@ class FirstStage(Classifier, Protocol):
         """Give what `score` gives, and how likely the second stage would reject, shape (n_comments,)."""
 
 
+class SecondStage(Classifier, Protocol):
+    """A stage that looks again where it is worth the time."""
+
+    def glance(self, comments: Sequence[Folded]) -> Array:
+        """Give roughly, in less time, what `score` says of any guideline, shape (n_comments,)."""
+
+
 def mean_of_readings(comments: Sequence[Folded], logits: Callable[[Sequence[str]], Array]) -> Array:
     """Give the logits of each comment: of one that names a group of people, the mean of it and of it `exchanged`.
 

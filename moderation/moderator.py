@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage
+from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage, SecondStage
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide, is_referred, threshold_of
-from moderation.encoder import PASSAGE_CHARACTERS
+from moderation.encoder import BRIEF_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
 from moderation.model import default_model
@@ -36,7 +36,7 @@ class Moderator:
         it also ``score_and_doubt``.
     encoder
         Scores again what no rule rejects and it would reject likely enough for the policy, judging from the
-        first stage's doubt; None for no second look.
+        first stage's doubt and, of a longer comment, from a glance; None for no second look.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Moderator:
     ('reject', True)
     """
 
-    def __init__(self, policy: Policy, classifier: Classifier, encoder: Classifier | None = None) -> None:
+    def __init__(self, policy: Policy, classifier: Classifier, encoder: SecondStage | None = None) -> None:
         self.policy = policy
         self.classifier = classifier
         self.encoder = encoder if policy.encoder else None
@@ -131,26 +131,47 @@ class Moderator:
         folded = [fold(comment.text, self.policy.words) for comment in prepared]
         findings = [apply_rules(views, self.policy) for views in folded]
         by: list[Classifier] = [self.classifier] * len(prepared)
-        looks = self.policy.encoder
-        if self.encoder and looks:
+        if self.encoder:
             first, doubts = cast(FirstStage, self.classifier).score_and_doubt(folded)
             scores = _rounded(first)
-            again = [
-                index
-                for index, (views, found, doubt) in enumerate(zip(folded, findings, _rounded(doubts), strict=True))
-                if not any(each.effect is Effect.REJECT for each in found)
-                and (
-                    # What the linear stage would reject, for any guideline, is confirmed or approved.
-                    max(scores[index]) >= threshold_of(found, self.policy)
-                    or looks.at(doubt, min(len(views.skeleton.text), PASSAGE_CHARACTERS), referred=is_referred(found))
-                )
-            ]
+            again = self._worth_reading(self.encoder, folded, findings, scores, _rounded(doubts))
             seen = _rounded(self.encoder.score([folded[index] for index in again]))
             for index, row in zip(again, seen, strict=True):
                 scores[index], by[index] = row, self.encoder
         else:
             scores = _rounded(self.classifier.score(folded))
         return tuple(self._decide(*row) for row in zip(prepared, folded, findings, scores, by, strict=True))
+
+    def _worth_reading(
+        self,
+        encoder: SecondStage,
+        comments: Sequence[Folded],
+        findings: Sequence[Sequence[Finding]],
+        scores: Sequence[Sequence[float]],
+        doubts: Sequence[float],
+    ) -> list[int]:
+        """Give which comments the encoder reads: those worth the time, and those that a glance finds promising."""
+        looks = self.policy.encoder
+        assert looks is not None  # Without, there is no encoder.
+        read: list[int] = []
+        glanced: list[int] = []
+        for index, (comment, found, doubt) in enumerate(zip(comments, findings, doubts, strict=True)):
+            if any(each.effect is Effect.REJECT for each in found):
+                continue
+            referred, size = is_referred(found), len(comment.skeleton.text)
+            # What the linear stage would reject, for any guideline, is confirmed or approved.
+            if max(scores[index]) >= threshold_of(found, self.policy) or looks.at(
+                doubt, min(size, PASSAGE_CHARACTERS), referred=referred
+            ):
+                read.append(index)
+            elif size > BRIEF_CHARACTERS and looks.at(doubt, BRIEF_CHARACTERS, referred=referred):
+                glanced.append(index)
+        if glanced:
+            likely = encoder.glance([comments[index] for index in glanced])
+            for index, score in zip(glanced, _rounded(likely), strict=True):
+                if score >= round(PROMISING * threshold_of(findings[index], self.policy), 6):
+                    read.append(index)
+        return read
 
     def _decide(
         self,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
 from moderation import moderator as pipe
 from moderation.classifier import OUTPUTS, Array
-from moderation.encoder import PASSAGE_CHARACTERS
+from moderation.encoder import BRIEF_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
@@ -198,13 +198,19 @@ def test_excerpts_are_slices_of_the_comment(toy: Moderator, text: str) -> None:
 
 
 class Stated(Fake):
-    """Takes its score from the comment: the linear stage the first word, the encoder the second."""
+    """Takes its score from the comment: the linear stage the first word, the encoder the second, a glance the last."""
 
     def __init__(self, stage: str) -> None:
         super().__init__()
         self.stage = stage
         self.version = f"{stage}-1"
         self.asked: list[str] = []
+        self.glanced: list[str] = []
+
+    def glance(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
+        texts = [comment.plain.text for comment in comments]
+        self.glanced.extend(texts)
+        return np.array([float(text.split()[-1]) for text in texts], np.float32)
 
     def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
         texts = [comment.plain.text for comment in comments]
@@ -227,7 +233,8 @@ def cascade(policy: Policy) -> tuple[Moderator, Stated]:
 LOOKS = EncoderLooks(unflagged=0.15, referred=0.03)
 LOW, HUNDRED, LONG = (LOOKS.unflagged * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
 TO_HUNDRED = " word" * 17 + " so"
-PADDING = " word" * PASSAGE_CHARACTERS
+PADDING = " word" * PASSAGE_CHARACTERS + " 0"
+BRIEF = LOOKS.unflagged * BRIEF_CHARACTERS / 100
 
 
 @pytest.mark.parametrize(
@@ -265,6 +272,27 @@ def test_encoder_looks_where_it_would_likely_reject(
     counts = float(text.split()[asked])
     assert (decision.score, decision.scores["personal_attack"]) == (counts, counts)
     assert decision.model == ("encoder-1" if asked else "linear-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "glanced", "asked", "why"),
+    [
+        (f"{BRIEF:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75:.6f}", True, True, "just promising enough"),
+        (f"{BRIEF:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75 - 1e-6:.6f}", True, False, "just not"),
+        (f"0.04 1.0 thank you{PADDING[:-2]} {PROMISING * 0.5}", True, True, "enough for what a rule refers"),
+        (f"{BRIEF - 1e-6:.6f} 1.0{PADDING[:-2]} 1.0", False, False, "too little doubt for a glance"),
+        (f"{LONG:.6f} 1.0{PADDING[:-2]} 1.0", False, True, "enough for the whole"),
+        ("0.18 1.0 " + "x" * (BRIEF_CHARACTERS - 13) + " 1.0", False, True, "no longer than what a glance reads"),
+        (f"{BRIEF:.6f} 1.0 I will kill you{PADDING[:-2]} 1.0", False, False, "a rule rejects it"),
+    ],
+)
+def test_a_glance_tells_whether_a_long_comment_is_worth_reading(
+    toy_policy: Policy, text: str, glanced: bool, asked: bool, why: str
+) -> None:
+    moderator, encoder = cascade(replace(toy_policy, encoder=LOOKS))
+    decision = moderator.review(text)
+    assert (encoder.glanced, encoder.asked) == ([text] * glanced, [text] * asked), why
+    assert decision.score == pytest.approx(float(text.split()[asked]), abs=1e-6), why
 
 
 @pytest.mark.parametrize(
