@@ -25,9 +25,9 @@ from moderation.normalise import Folded
 PASSAGE_CHARACTERS = 400
 """How much of a longer comment is read. More ranked the half of the news comments that chooses no better, 300 a little
 worse."""
-BRIEF_CHARACTERS = 120
+BRIEF_CHARACTERS = 160
 """How much is read of a longer comment at a glance: its worst sentence, and what beside it there is room for."""
-PROMISING = 0.8
+PROMISING = 0.9
 """At a glance's score of this share of the threshold a comment is read as any other. With both, as much reading finds
 seven points more of the breaches within ordinary text that is longer than they are."""
 MAX_TOKENS = 256
