@@ -25,11 +25,13 @@ from moderation.normalise import Folded
 PASSAGE_CHARACTERS = 400
 """How much of a longer comment is read. More ranked the half of the news comments that chooses no better, 300 a little
 worse."""
-BRIEF_CHARACTERS = 160
+GLANCE_CHARACTERS = 160
 """How much is read of a longer comment at a glance: its worst sentence, and what beside it there is room for."""
+GLANCE_COST_CHARACTERS = 200
+"""What a glance is reckoned to take, with its share of the readings that follow; a comment that is no longer has none."""
 PROMISING = 0.9
-"""At a glance's score of this share of the threshold a comment is read as any other. With both, as much reading finds
-seven points more of the breaches within ordinary text that is longer than they are."""
+"""A comment is read as any other where a glance scores this share of the threshold. The three were chosen as the
+policy's thresholds were, and on comments of `data/readers` within ordinary text (that of `moderation.attacks.PADS`)."""
 MAX_TOKENS = 256
 """Tokens that are read of it, both marks at the ends included; prose of so many characters has about a hundred."""
 READ_AGAIN = 0.3
@@ -199,8 +201,8 @@ class EncoderClassifier:
 
     def glance(self, comments: Sequence[Folded]) -> Array:
         """Give the probability that any guideline is broken, as the worst sentence has it, shape (n_comments,)."""
-        brief = self._logits([comment.skeleton.text for comment in comments], BRIEF_CHARACTERS)
-        return self.stacked(np.concatenate([brief, self._linear.logits(comments)], axis=1))[:, 0]
+        seen = self._logits([comment.skeleton.text for comment in comments], GLANCE_CHARACTERS)
+        return self.stacked(np.concatenate([seen, self._linear.logits(comments)], axis=1))[:, 0]
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`.

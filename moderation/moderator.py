@@ -11,7 +11,7 @@ import numpy as np
 from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage, SecondStage
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide, is_referred, threshold_of
-from moderation.encoder import BRIEF_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
+from moderation.encoder import GLANCE_COST_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
 from moderation.model import default_model
@@ -164,7 +164,7 @@ class Moderator:
                 doubt, min(size, PASSAGE_CHARACTERS), referred=referred
             ):
                 read.append(index)
-            elif size > BRIEF_CHARACTERS and looks.at(doubt, BRIEF_CHARACTERS, referred=referred):
+            elif size > GLANCE_COST_CHARACTERS and looks.at(doubt, GLANCE_COST_CHARACTERS, referred=referred):
                 glanced.append(index)
         if glanced:
             likely = encoder.glance([comments[index] for index in glanced])

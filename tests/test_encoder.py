@@ -16,7 +16,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from moderation import ModelError
 from moderation.classifier import OUTPUTS
 from moderation.encoder import (
-    BRIEF_CHARACTERS,
+    GLANCE_CHARACTERS,
     MAX_TOKENS,
     PASSAGE_CHARACTERS,
     EncoderClassifier,
@@ -231,7 +231,7 @@ def test_a_glance_reads_the_worst_sentence_alone(make: Make, text: str, logit: f
     encoder, network = make({"clown": 2.0}, {"clown": "any"})
     assert encoder.glance([folded(text)]) == pytest.approx([sigmoid(logit)], abs=1e-6)
     (read,) = network.read
-    assert len(read.ids) <= BRIEF_CHARACTERS
+    assert len(read.ids) <= GLANCE_CHARACTERS
 
 
 @pytest.mark.parametrize(

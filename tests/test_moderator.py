@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
 from moderation import moderator as pipe
 from moderation.classifier import OUTPUTS, Array
-from moderation.encoder import BRIEF_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
+from moderation.encoder import GLANCE_COST_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
@@ -234,7 +234,7 @@ LOOKS = EncoderLooks(unflagged=0.15, referred=0.03)
 LOW, HUNDRED, LONG = (LOOKS.unflagged * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
 TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS + " 0"
-BRIEF = LOOKS.unflagged * BRIEF_CHARACTERS / 100
+GLANCE = LOOKS.unflagged * GLANCE_COST_CHARACTERS / 100
 
 
 @pytest.mark.parametrize(
@@ -277,13 +277,13 @@ def test_encoder_looks_where_it_would_likely_reject(
 @pytest.mark.parametrize(
     ("text", "glanced", "asked", "why"),
     [
-        (f"{BRIEF:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75:.6f}", True, True, "just promising enough"),
-        (f"{BRIEF:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75 - 1e-6:.6f}", True, False, "just not"),
-        (f"0.04 1.0 thank you{PADDING[:-2]} {PROMISING * 0.5}", True, True, "enough for what a rule refers"),
-        (f"{BRIEF - 1e-6:.6f} 1.0{PADDING[:-2]} 1.0", False, False, "too little doubt for a glance"),
+        (f"{GLANCE:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75:.6f}", True, True, "just promising enough"),
+        (f"{GLANCE:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75 - 1e-6:.6f}", True, False, "just not"),
+        (f"0.07 1.0 thank you{PADDING[:-2]} {PROMISING * 0.5}", True, True, "enough for what a rule refers"),
+        (f"{GLANCE - 1e-6:.6f} 1.0{PADDING[:-2]} 1.0", False, False, "too little doubt for a glance"),
         (f"{LONG:.6f} 1.0{PADDING[:-2]} 1.0", False, True, "enough for the whole"),
-        ("0.18 1.0 " + "x" * (BRIEF_CHARACTERS - 13) + " 1.0", False, True, "no longer than what a glance reads"),
-        (f"{BRIEF:.6f} 1.0 I will kill you{PADDING[:-2]} 1.0", False, False, "a rule rejects it"),
+        ("0.29 1.0 " + "x" * (GLANCE_COST_CHARACTERS - 13) + " 1.0", False, True, "no longer than what a glance reads"),
+        (f"{GLANCE:.6f} 1.0 I will kill you{PADDING[:-2]} 1.0", False, False, "a rule rejects it"),
     ],
 )
 def test_a_glance_tells_whether_a_long_comment_is_worth_reading(
