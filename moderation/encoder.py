@@ -28,7 +28,7 @@ worse."""
 GLANCE_CHARACTERS = 160
 """How much is read of a longer comment at a glance: its worst sentence, and what beside it there is room for."""
 GLANCE_COST_CHARACTERS = 200
-"""What a glance is reckoned to take, with its share of the readings that follow; a comment that is no longer has none."""
+"""What a glance is reckoned to take, with its share of the readings that follow; no shorter comment has one."""
 PROMISING = 0.9
 """A comment is read as any other where a glance scores this share of the threshold. The three were chosen as the
 policy's thresholds were, and on comments of `data/readers` within ordinary text (that of `moderation.attacks.PADS`)."""
