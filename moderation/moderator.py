@@ -169,7 +169,8 @@ class Moderator:
         if glanced:
             likely = encoder.glance([comments[index] for index in glanced])
             for index, score in zip(glanced, _rounded(likely), strict=True):
-                if score >= round(PROMISING * threshold_of(findings[index], self.policy), 6):
+                # So, rather than `>=`, what is no number is read, and found out.
+                if not score < round(PROMISING * threshold_of(findings[index], self.policy), 6):
                     read.append(index)
         return read
 

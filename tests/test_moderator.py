@@ -318,6 +318,13 @@ def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy
     assert decisions == tuple(map(moderator.review, texts))
 
 
+def test_a_glance_that_tells_nothing_approves_nothing(toy_policy: Policy) -> None:
+    moderator, encoder = cascade(replace(toy_policy, encoder=LOOKS))
+    encoder.glance = lambda comments: np.full(len(comments), np.nan, np.float32)  # type: ignore[method-assign]
+    assert moderator.review(f"{GLANCE:.6f} 1.0{PADDING}").verdict == "reject"
+    assert encoder.asked
+
+
 class Sure(Stated):
     """Says the first number of the text, and that the encoder would never reject."""
 
