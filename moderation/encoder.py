@@ -27,7 +27,7 @@ PASSAGE_CHARACTERS = 400
 worse."""
 GLANCE_CHARACTERS = 160
 """How much is read of a longer comment at a glance: its worst sentence, and what beside it there is room for."""
-GLANCE_COST_CHARACTERS = 220
+GLANCE_COST_CHARACTERS = 240
 """What a glance is reckoned to take, with its share of the readings that follow; no shorter comment has one."""
 PROMISING = 0.9
 """A comment is read as any other where a glance scores this share of the threshold. The three were chosen as the
