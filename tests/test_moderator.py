@@ -235,6 +235,7 @@ LOW, HUNDRED, LONG = (LOOKS.unflagged * characters / 100 for characters in (SHOR
 TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS + " 0"
 GLANCE = LOOKS.unflagged * GLANCE_COST_CHARACTERS / 100
+ROOM = " so" * 3 + " word" * ((GLANCE_COST_CHARACTERS - len("0.360000 1.0" + " so" * 3 + " 1.0")) // 5)
 
 
 @pytest.mark.parametrize(
@@ -279,10 +280,16 @@ def test_encoder_looks_where_it_would_likely_reject(
     [
         (f"{GLANCE:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75:.6f}", True, True, "just promising enough"),
         (f"{GLANCE:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75 - 1e-6:.6f}", True, False, "just not"),
-        (f"0.07 1.0 thank you{PADDING[:-2]} {PROMISING * 0.5}", True, True, "enough for what a rule refers"),
+        (
+            f"{LOOKS.referred * GLANCE_COST_CHARACTERS / 100:.6f} 1.0 thank you{PADDING[:-2]} {PROMISING * 0.5}",
+            True,
+            True,
+            "enough for what a rule refers",
+        ),
         (f"{GLANCE - 1e-6:.6f} 1.0{PADDING[:-2]} 1.0", False, False, "too little doubt for a glance"),
         (f"{LONG:.6f} 1.0{PADDING[:-2]} 1.0", False, True, "enough for the whole"),
-        ("0.29 1.0 " + "x" * (GLANCE_COST_CHARACTERS - 13) + " 1.0", False, True, "no longer than what a glance reads"),
+        (f"{GLANCE:.6f} 1.0{ROOM} 1.0", False, True, "no longer than what a glance takes"),
+        (f"{GLANCE:.6f} 1.0{ROOM} 11.0", True, True, "one character longer"),
         (f"{GLANCE:.6f} 1.0 I will kill you{PADDING[:-2]} 1.0", False, False, "a rule rejects it"),
     ],
 )
