@@ -11,7 +11,7 @@ from typing import Any
 from moderation import datasets, evasion
 from moderation.datasets import is_benign_news, news_half
 from moderation.decision import Decision, Verdict
-from moderation.encoder import PROMISING, READ_AGAIN, EncoderClassifier
+from moderation.encoder import READ_AGAIN, EncoderClassifier
 from moderation.evaluation import (
     by_guideline,
     evaluation_sets,
@@ -280,13 +280,13 @@ def write_card(folder: Path, version: str, figures: Mapping[str, Any]) -> None:
 Behind it a transformer encoder (six layers, 384 wide, fine-tuned from all-MiniLM-L6-v2, Apache-2.0; 8-bit weights{
         f"; it continues that of {earlier}" if earlier else ""
     })
-reads the comments that it would reject, as the linear scores tell, with a probability of at least
+reads the comments that it would reject, as a router tells, with a probability of at least
 {looks.get("unflagged")} for each hundred characters to read ({looks.get("referred")} where a rule refers the comment),
 and those of which a score of the linear stage reaches the threshold; of a long one it reads the passage around the
-worst sentence, or, where that is not worth the time, that sentence alone at a glance and the passage if the glance
-scores {PROMISING:g} times the threshold. Its logit and the linear stage's are stacked
-into one calibrated probability for each output. A second head, trained on the spans that annotators of news comments
-marked, gives the evidence and takes part in the decision.
+worst sentence. Its logit and the linear stage's are stacked into one calibrated probability for each output. A second
+head, trained on the spans that annotators of news comments marked, gives the evidence and takes part in the decision.
+The router is a small convolutional network (two layers over the embeddings of word pieces, 8-bit, 64 wide) that was
+taught what the encoder says of the training comments, each sentence judged alone; it takes a small part of the time.
 """
     since = (
         f"The stages are those of {kept}, which learned before some of these sentences were written; what their\n"

@@ -30,17 +30,10 @@ class Classifier(Protocol):
 
 
 class FirstStage(Classifier, Protocol):
-    """A stage behind which another looks again."""
+    """A stage that tells where another should look again."""
 
     def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
         """Give what `score` gives, and how likely the second stage would reject, shape (n_comments,)."""
-
-
-class SecondStage(Classifier, Protocol):
-    """A stage that looks again where it is worth the time."""
-
-    def glance(self, comments: Sequence[Folded]) -> Array:
-        """Give roughly, in less time, what `score` says of any guideline, shape (n_comments,)."""
 
 
 def mean_of_readings(comments: Sequence[Folded], logits: Callable[[Sequence[str]], Array]) -> Array:

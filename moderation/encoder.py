@@ -1,9 +1,9 @@
 """The encoder stage: a small transformer that reads what the linear stage leaves open.
 
-It runs on ONNX Runtime and reads one passage of a comment, around what the linear stage finds worst, so that no comment
-takes long; where it names a group of people and may be rejected, one of `moderation.exchange` as well. Passages are
-read one at a time: 8-bit activations are scaled by passage, so that a comment's score never depends on what is
-beside it in a batch.
+It runs on ONNX Runtime and reads one passage of a comment, around what the stages before it find worst, so that no
+comment takes long; where it names a group of people and may be rejected, one of `moderation.exchange` as well.
+Passages are read one at a time: 8-bit activations are scaled by passage, so that a comment's score never depends on
+what is beside it in a batch.
 """
 
 import os
@@ -25,13 +25,6 @@ from moderation.normalise import Folded
 PASSAGE_CHARACTERS = 400
 """How much of a longer comment is read. More ranked the half of the news comments that chooses no better, 300 a little
 worse."""
-GLANCE_CHARACTERS = 160
-"""How much is read of a longer comment at a glance: its worst sentence, and what beside it there is room for."""
-GLANCE_COST_CHARACTERS = 240
-"""What a glance is reckoned to take, with its share of the readings that follow; no shorter comment has one."""
-PROMISING = 0.9
-"""A comment is read as any other where a glance scores this share of the threshold. The three were chosen as the
-policy's thresholds were, and on comments of `data/readers` within ordinary text (that of `moderation.attacks.PADS`)."""
 MAX_TOKENS = 256
 """Tokens that are read of it, both marks at the ends included; prose of so many characters has about a hundred."""
 READ_AGAIN = 0.3
@@ -161,6 +154,8 @@ class EncoderClassifier:
         guideline; so a plain threat counts although its comment is otherwise mild.
     bar, gap
         A word counts as evidence whose logit reaches the bar and lies at most the gap below the highest.
+    passage
+        Gives the half-open span of so many characters of a longer text that is read; without, the linear stage does.
     """
 
     stage = "encoder"
@@ -174,12 +169,14 @@ class EncoderClassifier:
         shift: Array,
         bar: float,
         gap: float = np.inf,
+        passage: Callable[[str, int], tuple[int, int]] | None = None,
     ) -> None:
         self.version = linear.version
         self._shift = shift
         self.bar = bar
         self.gap = gap
         self._linear = linear
+        self._worst = passage or linear.passage
         self._network = network
         self._tokeniser = tokeniser
         self._stacking = stacking
@@ -188,21 +185,16 @@ class EncoderClassifier:
         """Give the encoder's own logits of each comment, the mean of its readings, shape (n_comments, n_outputs)."""
         return mean_of_readings(comments, self._logits)
 
-    def _logits(self, texts: Sequence[str], characters: int = PASSAGE_CHARACTERS) -> Array:
+    def _logits(self, texts: Sequence[str]) -> Array:
         found = np.zeros((len(texts), len(OUTPUTS)), dtype=np.float32)
         for row, text in enumerate(texts):
-            found[row] = self._network.run(self._tokeniser.tokens(self._passage(text, characters)[1]))[0]
+            found[row] = self._network.run(self._tokeniser.tokens(self._passage(text)[1]))[0]
         return found
 
-    def _passage(self, text: str, characters: int = PASSAGE_CHARACTERS) -> tuple[int, str]:
+    def _passage(self, text: str) -> tuple[int, str]:
         """Give where in a skeleton the passage that is read begins, and the passage."""
-        start, end = self._linear.passage(text, characters)
+        start, end = self._worst(text, PASSAGE_CHARACTERS)
         return start, text[start:end]
-
-    def glance(self, comments: Sequence[Folded]) -> Array:
-        """Give the probability that any guideline is broken, as the worst sentence has it, shape (n_comments,)."""
-        seen = self._logits([comment.skeleton.text for comment in comments], GLANCE_CHARACTERS)
-        return self.stacked(np.concatenate([seen, self._linear.logits(comments)], axis=1))[:, 0]
 
     def score(self, comments: Sequence[Folded]) -> Array:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`.

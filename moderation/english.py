@@ -44,6 +44,7 @@ _PREFIXED = re.compile(
     "(?:in|im|ir|il|over|out|under|up|un|re|non|anti|inter|trans|micro|multi|pre|dis|mis|super|sub|semi|counter|co|de|fore"
     "|auto|be)([a-z]{3,})"
 )
+_DOUBLED = re.compile(r"[aeiou]([^aeiou])\1$")
 _ENDINGS = frozenset(
     (
         "s es ed d ing ings ly er ers or ors est ness nesses ion ions ation ations ist ists ism isms able ible ity "
@@ -65,10 +66,11 @@ def is_derived(word: str) -> bool:
 
 def _has_stem(word: str) -> bool:
     for size in range(1, min(9, len(word) - 2)):
-        stem = word[:-size]
-        if word[-size:] in _ENDINGS and any(
-            len(form) > 3 and is_word(form)
-            for form in (stem, stem + "e", stem + "y", stem[:-1] if stem[-1:] == stem[-2:-1] else "")
+        stem, ending = word[:-size], word[-size:]
+        # Before a vowel a consonant is doubled that follows one vowel: planning, but not drinkking.
+        short = stem[:-1] if ending[0] in "aeiouy" and _DOUBLED.search(stem) else ""
+        if ending in _ENDINGS and any(
+            len(form) > 3 and is_word(form) for form in (stem, stem + "e", stem + "y", short)
         ):
             return True
     return False
@@ -136,8 +138,13 @@ def _one_less(letters: str) -> Iterable[str]:
             yield before + after[1] + after[0] + after[2:]
 
 
-def parts(letters: str) -> list[tuple[int, int]]:
+def parts(letters: str, *, surely: bool = False) -> list[tuple[int, int]]:
     """Set apart frequent words that are written together.
+
+    Parameters
+    ----------
+    surely
+        Whether they are known to be words: then the likeliest are given, however rare.
 
     Returns
     -------
@@ -161,7 +168,7 @@ def parts(letters: str) -> list[tuple[int, int]]:
             place = known.get(letters[start:end])
             if place is not None and place <= _PART_WITHIN.get(end - start, place):
                 best[end] = min(best[end], (cost + math.log(place) + unit, start))
-    if best[size][0] > _COST + _COST_A_LETTER * size:
+    if best[size][0] > (math.inf if surely else _COST + _COST_A_LETTER * size) or best[size][0] == math.inf:
         return []
     spans: list[tuple[int, int]] = []
     end = size
@@ -170,7 +177,7 @@ def parts(letters: str) -> list[tuple[int, int]]:
         spans.append((start, end))
         end = start
     # What is left at the end is more often of a name: Golda.
-    return spans[::-1] if len(spans) > 1 and spans[0][1] - spans[0][0] > 1 else []
+    return spans[::-1] if len(spans) > 1 and (surely or spans[0][1] - spans[0][0] > 1) else []
 
 
 def behind_mask(masked: str) -> str | None:

@@ -4,7 +4,7 @@ A comment's logit is a sum over its words and word pairs, divided by the square 
 words, so each distinct word's contribution to all outputs is computed once and kept; the same sums are
 the evidence. Each sentence is scored alone as well as the whole comment, and the worst counts: a long
 polite text cannot dilute an insult. Of a comment that names a group of people the mean of two readings counts
-(`moderation.exchange`). One more sum of the kind, the gate, tells what the encoder would reject.
+(`moderation.exchange`).
 
 Source: Wang and Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification",
 ACL 2012 (naive-Bayes weighted features); Weinberger et al., "Feature Hashing", ICML 2009.
@@ -46,6 +46,11 @@ def sentences(text: str) -> list[list[str]]:
     return found or [[]]
 
 
+def ends_sentence(token: str) -> bool:
+    """Whether a sentence ends with a text without white space."""
+    return _ENDING.search(token) is not None
+
+
 def pairs(words: Sequence[str]) -> list[str]:
     """Give the neighbouring pairs of a sentence's words, its beginning and end included."""
     return [f"{left} {right}" for left, right in zip(("^", *words), (*words, "$"), strict=True)]
@@ -85,6 +90,9 @@ def _values(size: int) -> Array:
     return values
 
 
+Judge = Callable[[str, Sequence[int], Array], Array]
+"""Takes a text, where its sentences start, and their logits; gives how bad each is, shape (n_sentences,)."""
+
 _Token = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], bool]
 """The words of a text without white space, each as a pair begins with it, their rows, and whether a sentence ends."""
 _Sentence = tuple[list[str], list[str], list[int]]
@@ -116,7 +124,7 @@ class _Tokens(dict[str, _Token]):
 
     def __missing__(self, token: str) -> _Token:
         words = tuple(_WORD.findall(token))
-        known = (words, tuple(f"b{word} " for word in words), tuple(map(self._row, words)), bool(_ENDING.search(token)))
+        known = (words, tuple(f"b{word} " for word in words), tuple(map(self._row, words)), ends_sentence(token))
         if len(token) <= _KEPT_LENGTH:
             if len(self) >= _KEPT_WORDS:
                 self.clear()
@@ -137,42 +145,23 @@ class LinearClassifier:
         Shape (n_outputs,).
     calibration
         Shape (n_outputs, 2): slope and offset that turn a logit into that of a probability.
-    gate
-        Shape (2**bits,): one more column of weights, fitted to what the encoder rejects.
-    doubt
-        Shape (n_outputs + 3,): weights of a comment's logits, the gate's last, and of the logarithm of its characters,
-        and an offset, that make the logit of how likely the encoder would reject. Without, all are doubted by half.
     """
 
     stage = "linear"
 
-    def __init__(
-        self,
-        version: str,
-        weights: Array,
-        bias: Array,
-        calibration: Array,
-        gate: Array | None = None,
-        doubt: Array | None = None,
-    ) -> None:
+    def __init__(self, version: str, weights: Array, bias: Array, calibration: Array) -> None:
         self.version = version
         self.bits = int(weights.shape[0]).bit_length() - 1
-        gate = np.zeros(len(weights), dtype=weights.dtype) if gate is None else gate
-        self._weights = np.column_stack([weights, gate.astype(weights.dtype)])
-        self._bias = np.append(bias, np.float32(0))
-        self._doubt = np.zeros(len(bias) + 3, dtype=np.float32) if doubt is None else doubt
+        self._weights = weights
+        self._bias = bias
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
         self._tokens = _Tokens(self._row)
         self._new: list[str] = []
         self._rows: Array = np.zeros((4096, len(self._bias)), dtype=np.float32)
 
-    def with_gate(self, gate: Array) -> "LinearClassifier":
-        """Give the same stage with this gate, and without doubt."""
-        return LinearClassifier(self.version, self._weights[:, :-1], self._bias[:-1], self._calibration, gate)
-
     def _row(self, word: str) -> int:
-        """Give the row of `_rows` that holds what a word adds to each logit, the gate last, once `_learn` ran."""
+        """Give the row of `_rows` that holds what a word adds to each logit, once `_learn` ran."""
         row = self._row_of.get(word)
         if row is None:
             row = self._row_of[word] = len(self._row_of)
@@ -205,10 +194,10 @@ class LinearClassifier:
         -------
         ndarray of shape (n_comments, n_outputs)
         """
-        return mean_of_readings(comments, self._worst)[:, :-1]
+        return mean_of_readings(comments, self._worst)
 
     def _worst(self, texts: Sequence[str]) -> Array:
-        """Give each text's highest logits, the gate's last, shape (n_texts, n_outputs + 1)."""
+        """Give each text's highest logits, shape (n_texts, n_outputs)."""
         if not texts:
             return np.zeros((0, len(self._bias)), dtype=np.float32)
         sizes, text_starts, _, _, sums = self._windows(texts)
@@ -220,7 +209,7 @@ class LinearClassifier:
         return np.asarray(np.maximum(by_sentence, by_text), dtype=np.float32)
 
     def _windows(self, texts: Sequence[str]) -> tuple[Array, list[int], Array, Array, Array]:
-        """Give what the sentences of texts add to each logit, the gate's last.
+        """Give what the sentences of texts add to each logit.
 
         Returns
         -------
@@ -228,11 +217,11 @@ class LinearClassifier:
             Words of each sentence.
         text_starts : list of int
             The first sentence of each text.
-        of_words : ndarray of shape (sum of sizes, n_outputs + 1)
+        of_words : ndarray of shape (sum of sizes, n_outputs)
             What each word adds.
-        of_pairs : ndarray of shape (sum of sizes + 1, n_outputs + 1)
+        of_pairs : ndarray of shape (sum of sizes + 1, n_outputs)
             What each pair adds; a sentence has one more than words.
-        sums : ndarray of shape (n_sentences, n_outputs + 1)
+        sums : ndarray of shape (n_sentences, n_outputs)
             What each sentence adds.
         """
         if len(self._row_of) > _KEPT_WORDS:
@@ -292,20 +281,7 @@ class LinearClassifier:
         """Give calibrated probabilities, shape (n_comments, n_outputs), columns as in `OUTPUTS`."""
         return self.calibrated(self.logits(comments))
 
-    def score_and_doubt(self, comments: Sequence[Folded]) -> tuple[Array, Array]:
-        """Give what `score` gives, and how likely the encoder would reject each comment, shape (n_comments,)."""
-        seen = self.gate_inputs(comments)
-        # In double precision: how many rows are multiplied together must not change a digit that is kept.
-        return self.calibrated(seen[:, :-2]), probabilities(
-            seen.astype(np.float64) @ self._doubt[:-1] + self._doubt[-1]
-        )
-
-    def gate_inputs(self, comments: Sequence[Folded]) -> Array:
-        """Give what tells how likely the encoder would reject each comment, shape (n_comments, n_outputs + 2)."""
-        characters = np.log1p([len(comment.skeleton.text) for comment in comments])
-        return np.column_stack([mean_of_readings(comments, self._worst), characters]).astype(np.float32)
-
-    def passage(self, text: str, characters: int) -> tuple[int, int]:
+    def passage(self, text: str, characters: int, judge: Judge | None = None) -> tuple[int, int]:
         """Give the half-open span of whole sentences around that which likeliest breaks a guideline.
 
         Parameters
@@ -314,13 +290,16 @@ class LinearClassifier:
             A comment's skeleton.
         characters
             How long the passage may be; a text no longer is given whole, and a longer sentence alone.
+        judge
+            Tells which sentence is worst; without, the logits that any guideline is broken do.
         """
         if len(text) <= characters:
             return 0, len(text)
         sizes, _, _, _, sums = self._windows([text])
         places = [match.start() for match in _WORD.finditer(text)]
         starts = [0, *(places[int(first)] for first in np.cumsum(sizes)[:-1]), len(text)]
-        first = int(np.argmax(self._logits(sums, sizes)[:, 0]))
+        worst = self._logits(sums, sizes)[:, 0]
+        first = int(np.argmax(worst if judge is None else judge(text, starts[:-1], worst)))
         last = first + 1
         while True:
             before = first > 0 and starts[last] - starts[first - 1] <= characters

@@ -10,23 +10,36 @@ from pathlib import Path
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Array
+from moderation.classifier import OUTPUTS, Array, Classifier
 from moderation.encoder import EncoderClassifier, Network, Tokeniser
 from moderation.errors import ModelError
 from moderation.linear import LinearClassifier
 from moderation.paths import MODELS
+from moderation.router import Convolutions, Router
 
-FORMAT = 5
-LINEAR, NETWORK, TOKENISER, STACKING = "linear.npz", "encoder.onnx", "tokenizer.json", "encoder.npz"
-"""Files of a model: the last three only where it has an encoder."""
+FORMAT = 6
+LINEAR, NETWORK, TOKENISER, STACKING, ROUTER = (
+    "linear.npz",
+    "encoder.onnx",
+    "tokenizer.json",
+    "encoder.npz",
+    "router.npz",
+)
+"""Files of a model: those after the first only where it has an encoder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The stages of one model; ``encoder`` is None where it was trained without."""
+    """The stages of one model; ``router`` and ``encoder`` are None where it was trained without."""
 
     linear: LinearClassifier
+    router: Router | None
     encoder: EncoderClassifier | None
+
+    @property
+    def cascade(self) -> tuple[Classifier, Classifier | None]:
+        """What a `Moderator` takes: the router and the encoder, or the linear stage alone where there is none."""
+        return (self.linear, None) if self.router is None else (self.router, self.encoder)
 
     @property
     def version(self) -> str:
@@ -108,16 +121,21 @@ def load(folder: Path) -> Model:
         weights, bias, calibration = _arrays(raw[LINEAR], ("weights", "bias", "calibration"))
         _check_shapes(weights, bias, calibration)
         if NETWORK not in raw:
-            return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None)
-        second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "gate", "doubt"))
+            return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None, None)
+        second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "first", "doubt"))
         size = len(OUTPUTS)
         shapes = [array.shape for array in second]
-        if shapes != [(size, 2 * size + 1), (size,), (), (), weights.shape[:1], (size + 3,)]:
+        if shapes != [(size, 2 * size + 1), (size,), (), (), (size + 3,), (2 * size + 4,)]:
             raise ValueError(f"{STACKING} of shapes {shapes}")
-        stacking, shift, bar, gap, gate, doubt = second
-        linear = LinearClassifier(manifest["version"], weights, bias, calibration, gate, doubt)
+        stacking, shift, bar, gap, first, doubt = second
+        linear = LinearClassifier(manifest["version"], weights, bias, calibration)
         network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
-        return Model(linear, EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), float(gap)))
+        router = Router(linear, convolutions(raw[ROUTER]), tokeniser, first, doubt)
+        return Model(
+            linear,
+            router,
+            EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), float(gap), router.passage),
+        )
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
@@ -129,6 +147,18 @@ def _checked(file: Path, digest: str) -> bytes:
     if hashlib.sha256(raw).hexdigest() != digest:
         raise ModelError(f"{file}: altered since it was trained; restore it or train again")
     return raw
+
+
+def convolutions(raw: bytes) -> Convolutions:
+    """Read the router's network from the bytes of its file.
+
+    Raises
+    ------
+    KeyError, ValueError, EOFError, BadZipFile, OSError
+        When they hold none.
+    """
+    with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+        return Convolutions({name: arrays[name] for name in arrays.files})
 
 
 def _arrays(raw: bytes, names: tuple[str, ...]) -> list[Array]:

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage, SecondStage
+from moderation.classifier import OUTPUTS, Array, Classifier, FirstStage
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict, decide, is_referred, threshold_of
-from moderation.encoder import GLANCE_COST_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
+from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModelError
 from moderation.finding import Effect, Finding
 from moderation.model import default_model
@@ -36,7 +36,7 @@ class Moderator:
         it also ``score_and_doubt``.
     encoder
         Scores again what no rule rejects and it would reject likely enough for the policy, judging from the
-        first stage's doubt and, of a longer comment, from a glance; None for no second look.
+        first stage's doubt; None for no second look.
 
     Examples
     --------
@@ -49,7 +49,7 @@ class Moderator:
     ('reject', True)
     """
 
-    def __init__(self, policy: Policy, classifier: Classifier, encoder: SecondStage | None = None) -> None:
+    def __init__(self, policy: Policy, classifier: Classifier, encoder: Classifier | None = None) -> None:
         self.policy = policy
         self.classifier = classifier
         self.encoder = encoder if policy.encoder else None
@@ -105,7 +105,7 @@ class Moderator:
                 raise ModelError(f"{folder}: has no encoder; train one, or choose the classifier `linear`")
             moderator = cls(loaded, stages.encoder)
         else:
-            moderator = cls(loaded, stages.linear, stages.encoder if classifier == "cascade" else None)
+            moderator = cls(loaded, *((stages.linear,) if classifier == "linear" else stages.cascade))
         moderator.origin = (
             None if policy is None else str(Path(policy).resolve()),
             None if model is None else str(folder),
@@ -134,7 +134,7 @@ class Moderator:
         if self.encoder:
             first, doubts = cast(FirstStage, self.classifier).score_and_doubt(folded)
             scores = _rounded(first)
-            again = self._worth_reading(self.encoder, folded, findings, scores, _rounded(doubts))
+            again = self._worth_reading(folded, findings, scores, _rounded(doubts))
             seen = _rounded(self.encoder.score([folded[index] for index in again]))
             for index, row in zip(again, seen, strict=True):
                 scores[index], by[index] = row, self.encoder
@@ -144,34 +144,24 @@ class Moderator:
 
     def _worth_reading(
         self,
-        encoder: SecondStage,
         comments: Sequence[Folded],
         findings: Sequence[Sequence[Finding]],
         scores: Sequence[Sequence[float]],
         doubts: Sequence[float],
     ) -> list[int]:
-        """Give which comments the encoder reads: those worth the time, and those that a glance finds promising."""
+        """Give which comments the encoder reads: those worth the time."""
         looks = self.policy.encoder
         assert looks is not None  # Without, there is no encoder.
         read: list[int] = []
-        glanced: list[int] = []
         for index, (comment, found, doubt) in enumerate(zip(comments, findings, doubts, strict=True)):
             if any(each.effect is Effect.REJECT for each in found):
                 continue
-            referred, size = is_referred(found), len(comment.skeleton.text)
+            size = min(len(comment.skeleton.text), PASSAGE_CHARACTERS)
             # What the linear stage would reject, for any guideline, is confirmed or approved.
             if max(scores[index]) >= threshold_of(found, self.policy) or looks.at(
-                doubt, min(size, PASSAGE_CHARACTERS), referred=referred
+                doubt, size, referred=is_referred(found)
             ):
                 read.append(index)
-            elif size > GLANCE_COST_CHARACTERS and looks.at(doubt, GLANCE_COST_CHARACTERS, referred=referred):
-                glanced.append(index)
-        if glanced:
-            likely = encoder.glance([comments[index] for index in glanced])
-            for index, score in zip(glanced, _rounded(likely), strict=True):
-                # So, rather than `>=`, what is no number is read, and found out.
-                if not score < round(PROMISING * threshold_of(findings[index], self.policy), 6):
-                    read.append(index)
         return read
 
     def _decide(

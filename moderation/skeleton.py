@@ -13,7 +13,7 @@ from moderation.vocabulary import FOREIGN
 from moderation.words import GAP, GAPS, ITEM, MASKS, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
 
 _TOKEN = re.compile(r"\S+")
-_SPACED = re.compile(rf"(?<![a-z0-9]){ITEM}(?:{GAP}{{1,3}}{ITEM}){{2,}}(?![a-z0-9])")
+_SPACED = re.compile(rf"(?<![a-z0-9])(?<![a-z0-9]'){ITEM}(?:{GAP}{{1,3}}{ITEM}){{2,}}(?![a-z0-9])")
 _GROUP = re.compile(r"[^ ]+(?: [^ ]+)*")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _HASHTAG = re.compile(r"#[A-Za-z]+")
@@ -24,6 +24,9 @@ _CAPITAL = re.compile(
 _BEGINNING = re.compile(r"(?:^|[.!?:][\"']?)\s*$")
 _THREE_LETTERS_WITHIN = 5000
 """How frequent, by rank, a word of three letters must be that is set apart."""
+
+_A_NAME = 5
+"""How many letters set apart evenly are a word, though none that we know."""
 
 _Piece = tuple[int, int, str, list[int], list[int]]
 
@@ -171,12 +174,13 @@ def _spaced(text: str, words: Words) -> Iterable[_Piece]:
 
 
 def _evenly(text: str, where: list[int]) -> list[list[int]]:
-    """Part letters at the spaces where something else sets most apart."""
+    """Part letters at the spaces where something else sets most apart, and at punctuation where spaces do."""
     gaps = [text[left + 1 : right] for left, right in pairwise(where)]
-    if " " not in gaps or 2 * gaps.count(" ") >= len(gaps):
-        return [where]
-    ends = [place for place, gap in enumerate(gaps, 1) if gap == " "]
-    return [where[start:end] for start, end in pairwise((0, *ends, len(where)))]
+    by_spaces = 2 * gaps.count(" ") >= len(gaps)
+    ends = [place for place, gap in enumerate(gaps, 1) if (gap != " " and " " in gap if by_spaces else gap == " ")]
+    found = [where[start:end] for start, end in pairwise((0, *ends, len(where)))]
+    # A comma within a word of few letters parts no words.
+    return [where] if by_spaces and min(map(len, found)) < 3 else found
 
 
 def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bool]:
@@ -184,7 +188,8 @@ def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bo
     own: Reading = (raw, where, [place + 1 for place in where])
     if sum(map(str.isalpha, raw)) < 2:
         return own, False
-    evenly = len({text[left + 1 : right] for left, right in pairwise(where)}) == 1
+    gaps = [text[left + 1 : right] for left, right in pairwise(where)]
+    evenly = 5 * max(map(gaps.count, gaps)) >= 4 * len(gaps)
     for letters in dict.fromkeys(leet_readings(raw)):
         if not letters.isalpha():
             continue
@@ -200,12 +205,12 @@ def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bo
         if evenly and english.is_word(letters):
             return (letters, own[1], own[2]), True
         parts = words.parts(letters)
-        spans = english.parts(letters) if evenly else []
+        spans = english.parts(letters, surely=True) if evenly else []
         if not spans and any(hidden for _, _, hidden in parts):
             spans = [(start, end) for start, end, _ in parts]
         if spans:
             return apart((letters, own[1], own[2]), spans), True
-    return own, False
+    return own, evenly and len(raw) >= _A_NAME and raw.isalpha()
 
 
 def _joined(text: str, words: Words) -> Iterable[_Piece]:

@@ -13,12 +13,25 @@ import numpy.typing as npt
 from moderation import datasets
 from moderation.classifier import OUTPUTS, Array, log_odds
 from moderation.datasets import Labelled, span_f1
-from moderation.encoder import PASSAGE_CHARACTERS, EncoderClassifier, Network, Tokeniser, marked
+from moderation.encoder import EncoderClassifier, Network, Tokeniser, marked
 from moderation.errors import ModelError
 from moderation.linear import LinearClassifier, features, pairs, sentences
-from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, Model, load, origin, save_linear, write_manifest
+from moderation.model import (
+    LINEAR,
+    NETWORK,
+    ROUTER,
+    STACKING,
+    TOKENISER,
+    Model,
+    convolutions,
+    load,
+    origin,
+    save_linear,
+    write_manifest,
+)
 from moderation.normalise import Folded, fold
 from moderation.policy import Policy
+from moderation.router import Router
 
 BITS = 18
 REGULARISATION = 0.5
@@ -49,9 +62,9 @@ FULL_SOURCE_ROWS = 4000
 """A larger source's rows weigh less, by the square root, so that no source drowns the others."""
 
 DOUBTED_SCORE = 0.8
-"""The encoder's score from which the gate is fitted to let it look; about where the policy rejects."""
-GATED_OWN_WEIGHT = 4.0
-"""How much a sentence of our own counts for the gate beside a comment of a public source."""
+"""The encoder's score from which the router lets it look; about where the policy rejects."""
+ROUTED_OWN_WEIGHT = 4.0
+"""How much a sentence of our own counts for that beside a comment of a public source."""
 
 Report = Callable[[str], None]
 
@@ -124,8 +137,8 @@ def train(
         export(network, target / NETWORK)
         shutil.copyfile(base_folder() / TOKENISER, target / TOKENISER)
         report(f"exported {target / NETWORK}; calibrating")
-        _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
-        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING), begun)
+        _calibrate_encoder(folder, linear, fit, calibrate, policy, target, report)
+        write_manifest(target, (LINEAR, NETWORK, TOKENISER, STACKING, ROUTER), begun)
     return _written(target, report)
 
 
@@ -153,10 +166,10 @@ def recalibrate(folder: Path, policy: Policy, earlier: Path, target: Path, repor
     target.mkdir(parents=True, exist_ok=True)
     for name in (LINEAR, NETWORK, TOKENISER):
         shutil.copyfile(earlier / name, target / name)
-    _calibrate_encoder(folder, linear, fit, calibrate, policy, target)
+    _calibrate_encoder(folder, linear, fit, calibrate, policy, target, report)
     write_manifest(
         target,
-        (LINEAR, NETWORK, TOKENISER, STACKING),
+        (LINEAR, NETWORK, TOKENISER, STACKING, ROUTER),
         origin(earlier, "continued"),
         origin(earlier, "stages_of") or earlier.name,
     )
@@ -184,14 +197,21 @@ def _calibrate_encoder(
     calibrate: Sequence[Labelled],
     policy: Policy,
     target: Path,
+    report: Report,
 ) -> None:
-    """Write the encoder's stacking, shift and bar of evidence, and the gate before it."""
+    """Write the encoder's stacking, shift and bar of evidence, and the router before it."""
+    from moderation.finetuning import Samples, learn_router
+
     size = len(OUTPUTS)
     network = Network((target / NETWORK).read_bytes())
     tokeniser = Tokeniser((target / TOKENISER).read_bytes())
+    arrays: Any = learn_router(Samples(folder, fit, policy, linear), target / NETWORK, report)
+    np.savez(target / ROUTER, **arrays)
+    none = np.zeros(2 * size + 4, dtype=np.float32)
+    router = Router(linear, convolutions((target / ROUTER).read_bytes()), tokeniser, none[: size + 3], none)
 
     def encoder(stacking: Array, shift: Array = UNSHIFTED) -> EncoderClassifier:
-        return EncoderClassifier(linear, network, tokeniser, stacking, shift, 0.0)
+        return EncoderClassifier(linear, network, tokeniser, stacking, shift, 0.0, passage=router.passage)
 
     bare = encoder(np.zeros((size, 2 * size + 1), dtype=np.float32))
 
@@ -207,70 +227,40 @@ def _calibrate_encoder(
     benign = folded([row for row in datasets.news_half(folder, "choose") if datasets.is_benign_news(row)])
     shift = benign_shift(encoder(stacking).stacked(both(benign)))
     whole = encoder(stacking, shift)
-    gated = gate_rows(fit)
-    seen = folded(gated)
-    gate = fit_gate(seen, whole.score(seen)[:, 0], own_weight(gated))
-    doubt = fit_doubt(linear, gate, unseen, whole.stacked(logits)[:, 0], own_weight(calibrate))
+    seen, scores, weight = router.seen(unseen), whole.stacked(logits)[:, 0], own_weight(calibrate)
+    first, doubt = (fit_doubt(told, scores, weight) for told in (seen[:, size + 1 :], seen))
     rationales = datasets.rationales(folder)
     explained = [
         (row.text, rationales[row.text]) for row in calibrate if row.labels["reject"] == 1 and row.text in rationales
     ]
     bar, gap = evidence_bar(bare, explained, policy)
-    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gap=gap, gate=gate, doubt=doubt)
-
-
-def gate_rows(fit: Sequence[Labelled]) -> list[Labelled]:
-    """Give the rows whose encoder scores the gate learns: comments read whole, and each line of our own once."""
-    lines: dict[str, Labelled] = {}
-    public: list[Labelled] = []
-    for row in fit:
-        if row.source.startswith(datasets.OWN):
-            lines.setdefault(row.line, row)
-        elif len(row.text) <= PASSAGE_CHARACTERS:
-            public.append(row)
-    return [*lines.values(), *public]
+    np.savez_compressed(target / STACKING, stacking=stacking, shift=shift, bar=bar, gap=gap, first=first, doubt=doubt)
 
 
 def own_weight(rows: Sequence[Labelled]) -> Array:
-    """Give how much each row counts for the gate, shape (n_rows,)."""
-    return np.array([GATED_OWN_WEIGHT if row.source.startswith(datasets.OWN) else 1 for row in rows], dtype=np.float32)
+    """Give how much each row counts for the router's doubt, shape (n_rows,)."""
+    return np.array([ROUTED_OWN_WEIGHT if row.source.startswith(datasets.OWN) else 1 for row in rows], dtype=np.float32)
 
 
-def fit_gate(comments: Sequence[Folded], scores: Array, weight: Array) -> Array:
-    """Give the gate's weights, shape (2**bits,), fitted to which comments the encoder would reject.
+def fit_doubt(seen: Array, scores: Array, weight: Array) -> Array:
+    """Give how what the router sees tells that the encoder would reject, see `Router`.
+
+    The router's network alone knows the words, but not what the linear stage makes of the sources that it did not see.
 
     Parameters
     ----------
+    seen
+        Of comments that the encoder was not trained on, as `Router.seen` gives it, or the columns of the linear stage.
     scores
-        The encoder's, that any guideline is broken, shape (n_comments,).
+        The encoder's of the same, that any guideline is broken, shape (n_comments,).
     weight
         How much each comment counts.
 
-    Source: Viola and Jones, "Rapid object detection using a boosted cascade of simple features", CVPR 2001 (a cheap
-    stage is fitted to let through what the dear one would find).
-    """
-    matrix = Design().matrix([sentences(comment.skeleton.text) for comment in comments])
-    gate, _ = _fit(matrix, (scores >= DOUBTED_SCORE).astype(np.int8), weight)
-    return np.asarray(gate.astype(np.float16))
-
-
-def fit_doubt(linear: LinearClassifier, gate: Array, comments: Sequence[Folded], scores: Array, weight: Array) -> Array:
-    """Give how the linear stage's logits, the gate's and a comment's length tell that the encoder would reject.
-
-    The gate alone knows the words, but not what the linear stage makes of the sources that it did not see.
-
-    Parameters
-    ----------
-    comments, scores
-        Comments that the encoder was not trained on, and its scores of them.
-
     Returns
     -------
-    ndarray of shape (n_outputs + 3,)
-        See `LinearClassifier`.
+    ndarray of shape (n_columns + 1,)
     """
-    found = (scores >= DOUBTED_SCORE).astype(np.int8)
-    return np.array(_calibrate(linear.with_gate(gate).gate_inputs(comments), found, weight), dtype=np.float32)
+    return np.array(_calibrate(seen, (scores >= DOUBTED_SCORE).astype(np.int8), weight), dtype=np.float32)
 
 
 def benign_shift(scores: Array) -> Array:

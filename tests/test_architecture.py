@@ -26,6 +26,7 @@ ORDER = (
     ("rules", "classifier", "datasets"),
     ("decision", "linear"),
     ("encoder", "evasion", "fairness", "records", "tuning"),
+    ("router",),
     ("model", "finetuning"),
     ("moderator", "training"),
     ("evaluation", "batch"),

@@ -548,7 +548,8 @@ class Second(Fake):
 def test_the_option_chooses_the_stages(
     toy: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier: str, status: int, decided_by: str
 ) -> None:
-    stages = Model(Fake({"clown": 0.75}), Second())  # type: ignore[arg-type]
+    first = Fake({"clown": 0.75})
+    stages = Model(first, first, Second())  # type: ignore[arg-type]
     monkeypatch.setattr(pipe, "load_model", lambda folder: stages)
     result = toy("check", "you clown", "--json", "--classifier", classifier)
     assert (result.status, json.loads(result.out)["decided_by"]) == (status, decided_by)
@@ -559,7 +560,8 @@ def test_the_option_chooses_the_stages(
 
 
 def test_the_table_names_the_stage_in_one_line(toy: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    stages = Model(Fake(other=0.4), Second({"clown": 0.75}))  # type: ignore[arg-type]
+    first = Fake(other=0.4)
+    stages = Model(first, first, Second({"clown": 0.75}))  # type: ignore[arg-type]
     monkeypatch.setattr(pipe, "load_model", lambda folder: stages)
     source = tmp_path / "in.csv"
     source.write_text("id,text\nb2,you clown\n")

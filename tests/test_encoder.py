@@ -16,7 +16,6 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from moderation import ModelError
 from moderation.classifier import OUTPUTS
 from moderation.encoder import (
-    GLANCE_CHARACTERS,
     MAX_TOKENS,
     PASSAGE_CHARACTERS,
     EncoderClassifier,
@@ -217,21 +216,6 @@ def test_the_passage_around_the_worst_sentence_is_read(make: Make, text: str, be
         len(text) <= PASSAGE_CHARACTERS or "word" * 500 in text or last - first > PASSAGE_CHARACTERS - 2 * len(SENTENCE)
     )
     assert len(read.ids) <= MAX_TOKENS
-
-
-@pytest.mark.parametrize(
-    ("text", "logit"),
-    [
-        (SENTENCE * 9 + "fine you clown." + SENTENCE * 9, 2.0),
-        ("clown. " + SENTENCE * 9 + "fine you.", -4.0),  # what the linear stage holds for worst is read, and no more
-        ("clown", 2.0),
-    ],
-)
-def test_a_glance_reads_the_worst_sentence_alone(make: Make, text: str, logit: float) -> None:
-    encoder, network = make({"clown": 2.0}, {"clown": "any"})
-    assert encoder.glance([folded(text)]) == pytest.approx([sigmoid(logit)], abs=1e-6)
-    (read,) = network.read
-    assert len(read.ids) <= GLANCE_CHARACTERS
 
 
 @pytest.mark.parametrize(

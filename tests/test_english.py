@@ -60,6 +60,14 @@ def test_words_written_together(letters: str, parts: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("letters", "parts"), [("everyarabimet", "every arab i met"), ("geta", "get a"), ("xqzthe", "")]
+)
+def test_words_that_surely_are_such_may_be_rare_together(letters: str, parts: str) -> None:
+    assert " ".join(letters[start:end] for start, end in english.parts(letters, surely=True)) == parts
+    assert not english.parts(letters)
+
+
+@pytest.mark.parametrize(
     ("masked", "word"),
     [
         ("gov***ment", "government"),

@@ -21,10 +21,12 @@ from moderation.finetuning.learning import taught  # noqa: E402
 from moderation.finetuning.network import Network  # noqa: E402
 from moderation.finetuning.restore import restore  # noqa: E402
 from moderation.finetuning.rounding import RoundedLinear, RoundedWords, round_while_learning  # noqa: E402
+from moderation.finetuning.routing import HIDDEN, RouterNetwork  # noqa: E402
 from moderation.finetuning.samples import Sample, Samples, batches, marked_tokens  # noqa: E402
 from moderation.finetuning.stages import Stage  # noqa: E402
 from moderation.model import default_model, load  # noqa: E402
 from moderation.policy import GUIDELINES  # noqa: E402
+from moderation.router import Convolutions  # noqa: E402
 from moderation.view import View  # noqa: E402
 
 N = len(OUTPUTS)
@@ -231,3 +233,18 @@ def test_a_batch_is_within_its_tokens_and_none_is_lost() -> None:
     made = batches(samples, random.Random(0))
     assert sorted(len(one.ids) for batch in made for one in batch) == sorted(len(one.ids) for one in samples)
     assert all(len(batch) * max(len(one.ids) for one in batch) <= 3072 for batch in made)
+
+
+def test_the_router_computes_what_was_learnt() -> None:
+    torch.manual_seed(2)
+    network = RouterNetwork(torch.randn(30, 8)).eval()
+    arrays = network.arrays()
+    assert arrays["weights_0"].shape == (24, HIDDEN)
+    with torch.no_grad():  # As it is kept, in 8 bits.
+        network.words.weight.copy_(torch.from_numpy(arrays["words"] * arrays["scales"][:, None]))
+    ids = [[4, 9, 29, 1], [7, 5]]
+    filled = torch.tensor([ids[0], [*ids[1], 0, 0]])
+    with torch.no_grad():
+        learnt = network(filled).numpy()
+    for row, expected in zip(ids, learnt, strict=True):
+        assert Convolutions(arrays).logits(row, [0])[0] == pytest.approx(expected, abs=1e-5)

@@ -2,6 +2,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from moderation.model import (
     FORMAT,
     LINEAR,
     NETWORK,
+    ROUTER,
     STACKING,
     TOKENISER,
     default_model,
@@ -23,9 +25,11 @@ from moderation.model import (
     write_manifest,
 )
 from moderation.normalise import Words, fold
+from moderation.router import Router
 
 N = len(OUTPUTS)
-FILES = (LINEAR, NETWORK, TOKENISER, STACKING)
+DOUBT = np.linspace(-0.5, 0.5, 2 * N + 4, dtype=np.float32)
+FILES = (LINEAR, NETWORK, TOKENISER, STACKING, ROUTER)
 COMMENTS = [fold(text, Words(())) for text in ("You idiot.", "", "What a thoughtful article. Thanks!")]
 
 
@@ -36,14 +40,24 @@ def arrays(seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return weights, source.normal(size=N).astype(np.float32), calibration
 
 
+def convolved() -> dict[str, Any]:
+    """The arrays of a router's network of one convolution, which reads 9 word pieces."""
+    source = np.random.default_rng(6)
+    shapes = {"weights_0": (6, 3), "bias_0": 3, "head": (6, 3), "head_bias": 3, "out": (3, N), "out_bias": N}
+    found = {name: source.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return found | {"words": np.ones((9, 2), np.int8), "scales": np.ones(9, np.float32)}
+
+
 def written(folder: Path) -> Path:
     """Write a model with both stages; its network and tokeniser are read when they are first used, not before."""
     save_linear(folder, *arrays())
     (folder / NETWORK).write_bytes(b"no network")
     (folder / TOKENISER).write_bytes(b"no tokeniser")
     stacking = np.ones((N, 2 * N + 1), np.float32)
-    gate, doubt = np.ones(256), np.linspace(-0.5, 0.5, N + 3, dtype=np.float32)
-    np.savez(folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gap=0.5, gate=gate, doubt=doubt)
+    np.savez(
+        folder / STACKING, stacking=stacking, shift=np.zeros(N), bar=0.25, gap=0.5, first=DOUBT[: N + 3], doubt=DOUBT
+    )
+    np.savez(folder / ROUTER, **convolved())
     write_manifest(folder, FILES)
     return folder
 
@@ -125,7 +139,8 @@ def test_linear_stage_comes_back_as_it_was(tmp_path: Path) -> None:
     assert (model.version, model.linear.version, model.linear.bits) == ("random-5", "random-5", 8)
     assert (model.linear.score(COMMENTS) == expected.score(COMMENTS)).all()
     assert model.linear.evidence(COMMENTS[0], "any") == expected.evidence(COMMENTS[0], "any")
-    assert model.encoder is None
+    assert (model.router, model.encoder) == (None, None)
+    assert model.cascade == (model.linear, None)
 
 
 def test_both_stages_come_back(tmp_path: Path) -> None:
@@ -134,10 +149,11 @@ def test_both_stages_come_back(tmp_path: Path) -> None:
     assert (model.linear.stage, model.encoder.stage) == ("linear", "encoder")
     assert model.version == model.linear.version == model.encoder.version == "random-5"
     assert (model.encoder.bar, model.encoder.gap) == (0.25, 0.5)
-    doubt = np.linspace(-0.5, 0.5, N + 3, dtype=np.float32)
-    gated = LinearClassifier("random-5", *arrays(), np.ones(256, np.float16), doubt)
-    for found, expected in zip(model.linear.score_and_doubt(COMMENTS), gated.score_and_doubt(COMMENTS), strict=True):
-        assert (found == expected).all()
+    assert isinstance(model.router, Router)
+    assert (model.router.stage, model.router.version) == ("linear", "random-5")
+    assert (model.router.score(COMMENTS) == model.linear.score(COMMENTS)).all()
+    assert model.router.evidence(COMMENTS[0], "any") == model.linear.evidence(COMMENTS[0], "any")
+    assert model.cascade == (model.router, model.encoder)
 
 
 def test_manifest_names_every_file_with_its_digest(tmp_path: Path) -> None:
@@ -223,12 +239,21 @@ def test_every_file_is_checked(tmp_path: Path, name: str, change: Callable[[str]
         (with_array(STACKING, stacking=np.zeros((N, 2))), "encoder.npz of shapes"),
         (with_array(STACKING, stacking=np.full((N, 2 * N + 1), np.inf)), "weights that are no numbers"),
         (with_array(STACKING, bar=np.zeros(2)), "encoder.npz of shapes"),
-        (with_array(STACKING, gate=np.zeros(255)), "encoder.npz of shapes"),
         (with_array(STACKING, doubt=np.zeros(N)), "encoder.npz of shapes"),
+        (with_array(STACKING, first=np.zeros(N)), "encoder.npz of shapes"),
         (with_array(STACKING, bar=np.nan), "weights that are no numbers"),
         (without_array(STACKING, "stacking"), "not a model"),
         (without_array(STACKING, "bar"), "not a model"),
-        (without_array(STACKING, "gate"), "not a model"),
+        (without_array(STACKING, "doubt"), "not a model"),
+        (with_file(ROUTER, b"no arrays"), "not a model"),
+        (without_array(ROUTER, "words"), "not a model"),
+        (without_array(ROUTER, "weights_0"), "convolutions of shapes"),
+        (without_array(ROUTER, "out_bias"), "not a model"),
+        (with_array(ROUTER, scales=np.ones(8, np.float32)), "convolutions of shapes"),
+        (with_array(ROUTER, weights_0=np.zeros((5, 3), np.float32)), "convolutions of shapes"),
+        (with_array(ROUTER, out=np.zeros((3, N + 1), np.float32)), "convolutions of shapes"),
+        (with_array(ROUTER, head_bias=np.full(3, np.nan, np.float32)), "weights that are no numbers"),
+        (with_array(ROUTER, words=np.array([{"a": 1}], dtype=object)), "not a model"),
     ],
 )
 def test_model_that_cannot_be_used_is_refused(tmp_path: Path, change: Change, problem: str) -> None:
@@ -237,7 +262,7 @@ def test_model_that_cannot_be_used_is_refused(tmp_path: Path, change: Change, pr
     assert problem in refusal(folder)
 
 
-@pytest.mark.parametrize("gone", [LINEAR, TOKENISER, STACKING])
+@pytest.mark.parametrize("gone", [LINEAR, TOKENISER, STACKING, ROUTER])
 def test_manifest_that_leaves_a_file_out_is_refused(tmp_path: Path, gone: str) -> None:
     folder = written(tmp_path / "random-5")
     write_manifest(folder, tuple(name for name in FILES if name != gone))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
 from moderation import moderator as pipe
 from moderation.classifier import OUTPUTS, Array
-from moderation.encoder import GLANCE_COST_CHARACTERS, PASSAGE_CHARACTERS, PROMISING
+from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.model import Model
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
@@ -198,19 +198,13 @@ def test_excerpts_are_slices_of_the_comment(toy: Moderator, text: str) -> None:
 
 
 class Stated(Fake):
-    """Takes its score from the comment: the linear stage the first word, the encoder the second, a glance the last."""
+    """Takes its score from the comment: the linear stage the first word, the encoder the second."""
 
     def __init__(self, stage: str) -> None:
         super().__init__()
         self.stage = stage
         self.version = f"{stage}-1"
         self.asked: list[str] = []
-        self.glanced: list[str] = []
-
-    def glance(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
-        texts = [comment.plain.text for comment in comments]
-        self.glanced.extend(texts)
-        return np.array([float(text.split()[-1]) for text in texts], np.float32)
 
     def score(self, comments: Sequence[Folded]) -> npt.NDArray[np.float32]:
         texts = [comment.plain.text for comment in comments]
@@ -234,8 +228,6 @@ LOOKS = EncoderLooks(unflagged=0.15, referred=0.03)
 LOW, HUNDRED, LONG = (LOOKS.unflagged * characters / 100 for characters in (SHORTEST_READING, 100, PASSAGE_CHARACTERS))
 TO_HUNDRED = " word" * 17 + " so"
 PADDING = " word" * PASSAGE_CHARACTERS + " 0"
-GLANCE = LOOKS.unflagged * GLANCE_COST_CHARACTERS / 100
-ROOM = " so" * 3 + " word" * ((GLANCE_COST_CHARACTERS - len("0.360000 1.0" + " so" * 3 + " 1.0")) // 5)
 
 
 @pytest.mark.parametrize(
@@ -276,33 +268,6 @@ def test_encoder_looks_where_it_would_likely_reject(
 
 
 @pytest.mark.parametrize(
-    ("text", "glanced", "asked", "why"),
-    [
-        (f"{GLANCE:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75:.6f}", True, True, "just promising enough"),
-        (f"{GLANCE:.6f} 1.0{PADDING[:-2]} {PROMISING * 0.75 - 1e-6:.6f}", True, False, "just not"),
-        (
-            f"{LOOKS.referred * GLANCE_COST_CHARACTERS / 100:.6f} 1.0 thank you{PADDING[:-2]} {PROMISING * 0.5}",
-            True,
-            True,
-            "enough for what a rule refers",
-        ),
-        (f"{GLANCE - 1e-6:.6f} 1.0{PADDING[:-2]} 1.0", False, False, "too little doubt for a glance"),
-        (f"{LONG:.6f} 1.0{PADDING[:-2]} 1.0", False, True, "enough for the whole"),
-        (f"{GLANCE:.6f} 1.0{ROOM} 1.0", False, True, "no longer than what a glance takes"),
-        (f"{GLANCE:.6f} 1.0{ROOM} 11.0", True, True, "one character longer"),
-        (f"{GLANCE:.6f} 1.0 I will kill you{PADDING[:-2]} 1.0", False, False, "a rule rejects it"),
-    ],
-)
-def test_a_glance_tells_whether_a_long_comment_is_worth_reading(
-    toy_policy: Policy, text: str, glanced: bool, asked: bool, why: str
-) -> None:
-    moderator, encoder = cascade(replace(toy_policy, encoder=LOOKS))
-    decision = moderator.review(text)
-    assert (encoder.glanced, encoder.asked) == ([text] * glanced, [text] * asked), why
-    assert decision.score == pytest.approx(float(text.split()[asked]), abs=1e-6), why
-
-
-@pytest.mark.parametrize(
     ("text", "looks", "carried"),
     [
         ("0.6 0.9 hello", True, "0.9 hello"),
@@ -323,13 +288,6 @@ def test_encoder_is_asked_once_for_a_batch_and_each_answer_finds_its_comment(toy
     assert encoder.asked == ["0.5 0.8", "0.5 0.3", "0.4 0.7 you"]
     assert [decision.score for decision in decisions] == [0.001, 0.8, 0.5, 0.002, 0.3, 0.7]
     assert decisions == tuple(map(moderator.review, texts))
-
-
-def test_a_glance_that_tells_nothing_approves_nothing(toy_policy: Policy) -> None:
-    moderator, encoder = cascade(replace(toy_policy, encoder=LOOKS))
-    encoder.glance = lambda comments: np.full(len(comments), np.nan, np.float32)  # type: ignore[method-assign]
-    assert moderator.review(f"{GLANCE:.6f} 1.0{PADDING}").verdict == "reject"
-    assert encoder.asked
 
 
 class Sure(Stated):
@@ -485,7 +443,7 @@ class Stages(Fake):
 def test_classifier_is_chosen_by_name(
     monkeypatch: pytest.MonkeyPatch, toy_file: Path, classifier: str, first: str, second: str | None
 ) -> None:
-    monkeypatch.setattr(pipe, "load_model", lambda folder: Model(Stages("linear"), Stages("encoder")))
+    monkeypatch.setattr(pipe, "load_model", lambda folder: Model(Stages("linear"), Stages("linear"), Stages("encoder")))
     moderator = Moderator.load(toy_file, "anywhere", classifier)
     assert moderator.classifier.stage == first
     assert (moderator.encoder and moderator.encoder.stage) == second
@@ -494,7 +452,7 @@ def test_classifier_is_chosen_by_name(
 
 
 def test_the_cascade_is_what_loads_if_no_name_is_given(monkeypatch: pytest.MonkeyPatch, toy_file: Path) -> None:
-    monkeypatch.setattr(pipe, "load_model", lambda folder: Model(Stages("linear"), Stages("encoder")))
+    monkeypatch.setattr(pipe, "load_model", lambda folder: Model(Stages("linear"), Stages("linear"), Stages("encoder")))
     assert Moderator.load(toy_file, "anywhere").review("hello").decided_by == "encoder"
 
 

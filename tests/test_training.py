@@ -10,23 +10,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from moderation import datasets, training
-from moderation.classifier import OUTPUTS
+from moderation.classifier import OUTPUTS, probabilities
 from moderation.datasets import Labelled, clusters, fold_of
-from moderation.encoder import PASSAGE_CHARACTERS
 from moderation.errors import ModelError, ModerationError
 from moderation.linear import LinearClassifier, features
-from moderation.model import LINEAR, NETWORK, STACKING, TOKENISER, default_model, load, origin, write_manifest
+from moderation.model import (
+    LINEAR,
+    NETWORK,
+    ROUTER,
+    STACKING,
+    TOKENISER,
+    default_model,
+    load,
+    origin,
+    write_manifest,
+)
 from moderation.normalise import Folded, Words, fold
 from moderation.policy import GUIDELINES, Policy
 from moderation.training import (
     ABUSE_SHARE,
     ANY_SHARE,
-    BITS,
     ENCODER_ATTACK_SHARE,
-    GATED_OWN_WEIGHT,
     GUIDELINE_SHARE,
     LINEAR_SHARE,
     OWN_WEIGHT,
+    ROUTED_OWN_WEIGHT,
     SPEAKING,
     SPOKEN_SCORE,
     THREAT_SHARE,
@@ -34,8 +42,6 @@ from moderation.training import (
     benign_shift,
     evidence_bar,
     fit_doubt,
-    fit_gate,
-    gate_rows,
     own_weight,
     recalibrate,
     row_weights,
@@ -356,19 +362,22 @@ def test_recalibrating_keeps_the_stages_and_fits_the_rest_anew(
     for name in (NETWORK, TOKENISER):
         shutil.copyfile(default_model() / name, earlier / name)
 
-    def calibrate(folder: Path, linear: LinearClassifier, fit: object, rows: object, policy: Policy, to: Path) -> None:
+    def calibrate(
+        folder: Path, linear: LinearClassifier, fit: object, rows: object, policy: Policy, to: Path, report: object
+    ) -> None:
         size = len(OUTPUTS)
         arrays = {"stacking": np.ones((size, 2 * size + 1)), "shift": np.zeros(size), "bar": 1.0, "gap": 1.0}
         bar = 2.0 if to == target else 1.0
-        np.savez(to / STACKING, **arrays | {"bar": bar}, gate=np.zeros(1 << training.BITS), doubt=np.zeros(size + 3))
+        np.savez(to / STACKING, **arrays | {"bar": bar}, first=np.zeros(size + 3), doubt=np.zeros(2 * size + 4))
+        shutil.copyfile(default_model() / ROUTER, to / ROUTER)
 
     monkeypatch.setattr(training, "_calibrate_encoder", calibrate)
-    calibrate(folder, load(trained[0]).linear, (), (), toy_policy, earlier)
-    files = (LINEAR, NETWORK, TOKENISER, STACKING)
+    calibrate(folder, load(trained[0]).linear, (), (), toy_policy, earlier, None)
+    files = (LINEAR, NETWORK, TOKENISER, ROUTER, STACKING)
     write_manifest(earlier, files, "toy-2")
 
     model = recalibrate(folder, toy_policy, earlier, target, lambda step: None)
-    assert [(target / name).read_bytes() == (earlier / name).read_bytes() for name in files] == [True] * 3 + [False]
+    assert [(target / name).read_bytes() == (earlier / name).read_bytes() for name in files] == [True] * 4 + [False]
     assert (model.version, model.encoder and model.encoder.bar) == ("toy-5", 2.0)
     assert (origin(target, "continued"), origin(target, "stages_of")) == ("toy-2", "toy-4")
     with pytest.raises(ModelError, match="name another folder"):
@@ -377,57 +386,23 @@ def test_recalibrating_keeps_the_stages_and_fits_the_rest_anew(
         recalibrate(folder, toy_policy, trained[0], tmp_path / "toy-6", lambda step: None)
 
 
-def test_the_gate_doubts_what_the_encoder_rejects() -> None:
-    chance = np.random.default_rng(4)
-    words = chance.choice(["bread", "cheese", "wine", "clown"], size=(3000, 4))
-    comments = [folded(" ".join(row)) for row in words.tolist()]
-    clowns = (words == "clown").any(axis=1)
-    share = np.where(clowns, 0.7, 0.1)
-    scores = np.where(chance.random(3000) < share, 0.9, 0.1).astype(np.float32)
-    gate = fit_gate(comments[:2000], scores[:2000], np.ones(2000, np.float32))
-    weights = np.zeros((len(gate), len(OUTPUTS)), np.float16)
-    none = np.zeros(len(OUTPUTS), np.float32)
-    linear = LinearClassifier("toy-1", weights, none, np.zeros((len(OUTPUTS), 2), np.float32))
-    assert set(linear.score_and_doubt(comments[:9])[1]) == {0.5}
-    doubt = fit_doubt(linear, gate, comments[2000:], scores[2000:], np.ones(1000, np.float32))
-    _, doubts = LinearClassifier("toy-1", weights, none, linear._calibration, gate, doubt).score_and_doubt(comments)
-    assert doubts[clowns].mean() == pytest.approx(0.7, abs=0.1)
-    assert doubts[~clowns].mean() == pytest.approx(0.1, abs=0.1)
-
-
-@pytest.mark.parametrize("tells", ["logits", "length"])
-def test_doubt_is_told_by_the_linear_stage_and_the_length_as_well(tells: str) -> None:
+@pytest.mark.parametrize("tells", [0, -2, -1])
+def test_doubt_is_told_by_both_networks_and_the_length(tells: int) -> None:
     chance = np.random.default_rng(4)
     clowns = chance.random(2000) < 0.5
-    beside = "bread " * 20 if tells == "length" else "bread"
-    comments = [folded("clown" if clown else beside) for clown in clowns]
     scores = np.where(chance.random(2000) < np.where(clowns, 0.7, 0.1), 0.9, 0.1).astype(np.float32)
-    weights = np.zeros((1 << BITS, len(OUTPUTS)), np.float16)
-    if tells == "logits":
-        weights[features("clown", BITS)[0][0], 2] = 4
-    linear = LinearClassifier("toy-1", weights, np.zeros(len(OUTPUTS)), np.ones((len(OUTPUTS), 2), np.float32))
-    gate = np.zeros(1 << BITS, np.float16)
-    doubt = fit_doubt(linear, gate, comments, scores, np.ones(2000, np.float32))
-    told = LinearClassifier("toy-1", weights, np.zeros(len(OUTPUTS)), linear._calibration, gate, doubt)
-    _, doubts = told.score_and_doubt(comments)
+    seen = np.ones((2000, 2 * len(OUTPUTS) + 3), dtype=np.float32)
+    seen[:, tells] += 3 * clowns
+    doubt = fit_doubt(seen, scores, np.ones(2000, np.float32))
+    doubts = probabilities(seen @ doubt[:-1] + doubt[-1])
     assert doubts[clowns].mean() == pytest.approx(0.7, abs=0.1)
     assert doubts[~clowns].mean() == pytest.approx(0.1, abs=0.1)
 
 
-def test_own_sentences_count_more_for_the_gate() -> None:
+def test_own_sentences_count_more_for_the_doubt() -> None:
     labels = dict.fromkeys(("reject", *GUIDELINES))
     rows = [Labelled("a", "own:a", labels), Labelled("b", "b", labels)]
-    assert own_weight(rows).tolist() == [GATED_OWN_WEIGHT, 1]
-
-
-def test_the_gate_learns_each_line_of_our_own_once_and_what_the_encoder_reads_whole() -> None:
-    labels = dict.fromkeys(("reject", *GUIDELINES))
-    own = [Labelled(f"own {n}", "own:a", labels, line=f"line {n // 3}") for n in range(9)]
-    public = [Labelled(f"public {n}", "wide", labels) for n in range(5)]
-    long = [Labelled("x" * (PASSAGE_CHARACTERS + 1), "tall", labels)]
-    rows = gate_rows([*own, *public, *long])
-    assert [row.text for row in rows[:3]] == ["own 0", "own 3", "own 6"]
-    assert rows[3:] == public
+    assert own_weight(rows).tolist() == [ROUTED_OWN_WEIGHT, 1]
 
 
 @pytest.mark.parametrize(

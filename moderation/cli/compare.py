@@ -27,7 +27,7 @@ T = TypeVar("T")
 @app.command(
     epilog="Examples: moderation compare comments.csv --policy community.toml --policy stricter.toml ; "
     "moderation compare archive.jsonl --policy ours.toml --html flips.html ; "
-    "moderation compare comments.csv --model cascade-13 --model house-1 --label expected --json ; "
+    "moderation compare comments.csv --model cascade-14 --model house-1 --label expected --json ; "
     "moderation compare comments.csv --classifier linear --classifier cascade"
 )
 def compare(

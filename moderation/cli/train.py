@@ -57,7 +57,7 @@ def train(
         typer.Option(
             "--recalibrate",
             help="A model whose stages stay as they are: only what its encoder's scores count, and where it looks, are "
-            "fitted anew, in a quarter of an hour.",
+            "fitted anew, in half an hour.",
             metavar="MODEL",
         ),
     ] = None,
@@ -85,6 +85,7 @@ def train(
         ERRORS.print(step, markup=False)
 
     if recalibrate is not None:
+        _need_encoder_packages()
         model = training.recalibrate(data, loaded, recalibrate, output, told_of)
     else:
         said = datasets.feedback(feedback) if feedback else []
@@ -94,7 +95,7 @@ def train(
             state = work or output.with_name(f"{output.name}.work")
         model = training.train(data, loaded, output, told_of, state, said, further)
     with progress(False) as told:
-        figures = measure(data, Moderator(loaded, model.linear, model.encoder), told)
+        figures = measure(data, Moderator(loaded, *model.cascade), told)
     write_card(output, model.version, figures)
     typer.echo(f"{output}: trained; metrics.json and CARD.md are beside it")
 

@@ -21,7 +21,6 @@ class Shared:
         self.version = classifier.version
         self.stage = classifier.stage
         self._scores: dict[tuple[str, str], tuple[Array, Any]] = {}
-        self._glances: dict[tuple[str, str], Any] = {}
         self._evidence: dict[tuple[str, str, str], tuple[Folded, tuple[tuple[int, int], ...]]] = {}
 
     def score(self, comments: Sequence[Folded]) -> Array:
@@ -43,13 +42,6 @@ class Shared:
         told = [self._scores[_key(comment)] for comment in comments]
         return np.array([scores for scores, _ in told]), np.array([doubt for _, doubt in told])
 
-    def glance(self, comments: Sequence[Folded]) -> Array:
-        """Give what a second stage says at a glance, shape (n_comments,)."""
-        new = {_key(comment): comment for comment in comments if _key(comment) not in self._glances}
-        if new:
-            self._glances |= zip(new, self._classifier.glance(list(new.values())), strict=True)
-        return np.array([self._glances[_key(comment)] for comment in comments], dtype=np.float32)
-
     def evidence(self, comment: Folded, output: str) -> tuple[tuple[int, int], ...]:
         """Give the classifier's half-open spans of the original."""
         key = (*_key(comment), output)
@@ -62,7 +54,6 @@ class Shared:
     def forget(self) -> None:
         """Keep nothing of what was told."""
         self._scores.clear()
-        self._glances.clear()
         self._evidence.clear()
 
 

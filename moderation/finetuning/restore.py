@@ -44,6 +44,17 @@ def restore(network: Network, file: Path) -> None:
         raise ModelError(f"{file}: not a network of {len(OUTPUTS)} outputs as we export it ({error})") from error
 
 
+def embeddings(file: Path) -> torch.Tensor:
+    """Give the embeddings of a model's ONNX file, shape (n_pieces, width).
+
+    Raises
+    ------
+    ModelError
+        When the file cannot be read.
+    """
+    return _arrays(file)["words.weight"].float()
+
+
 def _arrays(file: Path) -> dict[str, torch.Tensor]:
     """Give the network's arrays by the names of the parts of `Passage`, none of 8 bits any more."""
     import onnx

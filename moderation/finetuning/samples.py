@@ -156,15 +156,15 @@ def marked_tokens(view: View, begin: int, tokens: Tokens, shares: Array) -> tupl
     return tuple(found)
 
 
-def batches(samples: Sequence[Sample], chance: random.Random) -> list[list[Sample]]:
-    """Give batches of like length, at most `BATCH_TOKENS` tokens with padding, in random order."""
+def batches(samples: Sequence[Sample], chance: random.Random, most: int = BATCH_TOKENS) -> list[list[Sample]]:
+    """Give batches of like length, at most so many tokens with padding, in random order."""
     found: list[list[Sample]] = []
     pool = 4096
     for start in range(0, len(samples), pool):
         batch: list[Sample] = []
         made: list[list[Sample]] = []
         for sample in sorted(samples[start : start + pool], key=lambda s: len(s.ids)):
-            if batch and (len(batch) + 1) * len(sample.ids) > BATCH_TOKENS:
+            if batch and (len(batch) + 1) * len(sample.ids) > most:
                 made.append(batch)
                 batch = []
             batch.append(sample)

@@ -167,3 +167,28 @@ STAGES = (
         taught=True,
     ),
 )
+
+ROUTING = Stage(
+    "routing",
+    {
+        "jigsaw-subsets": 26_000,
+        "civil-toxic-spans": 12_000,
+        "paradetox": 14_000,
+        "wiki-context-toxicity": 8_000,
+        "edos": 8_000,
+        "davidson": 8_000,
+        "implicit-hate": 6_000,
+        "hatexplain": 6_000,
+        "hatemoji": 5_000,
+        "misogyny-eacl": 5_000,
+        "sms-spam": 4_000,
+        "convabuse": 2_000,
+        "stormfront": 2_000,
+        "paradetox-cannot": 2_000,
+        "mlma-en": 1_000,
+        "youtube-spam": 1_300,
+    },
+    3,
+    0.0,
+)
+"""What the router learns from the encoder, labels and all."""

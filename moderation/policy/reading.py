@@ -41,7 +41,7 @@ _RULE_KEYS = (
     "allowed",
     "retired",
 )
-DEFAULT_LOOKS = EncoderLooks(unflagged=0.26, referred=0.03)
+DEFAULT_LOOKS = EncoderLooks(unflagged=0.18, referred=0.03)
 """Where the encoder looks if a policy does not say."""
 ADAPTERS = ("perspective", "coral", "openai", "akismet")
 """Protocols of other services that the HTTP door speaks; a policy may have a table for each."""
