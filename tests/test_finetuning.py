@@ -1,5 +1,6 @@
 """What fine-tuning does beside learning; it runs where torch is installed, as for training."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from moderation.datasets import Labelled  # noqa: E402
 from moderation.encoder import Network as RunTime  # noqa: E402
 from moderation.encoder import Tokeniser, Tokens  # noqa: E402
 from moderation.errors import ModelError  # noqa: E402
-from moderation.finetuning import export, fine_tune  # noqa: E402
+from moderation.finetuning import (  # noqa: E402
+    export,
+    fine_tune,
+    routing,
+)
 from moderation.finetuning import learning as module  # noqa: E402
 from moderation.finetuning.export import Passage  # noqa: E402
 from moderation.finetuning.learning import taught  # noqa: E402
@@ -248,3 +253,21 @@ def test_the_router_computes_what_was_learnt() -> None:
         learnt = network(filled).numpy()
     for row, expected in zip(ids, learnt, strict=True):
         assert Convolutions(arrays).logits(row, [0])[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_router_learns_what_it_is_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routing, "BATCH_TOKENS", 64)
+    chance = np.random.default_rng(3)
+    ids = chance.integers(4, 30, (600, 6))
+    labels = np.where((ids == 9).any(axis=1), 0.95, 0.05).tolist()
+    samples = [
+        replace(sample(2, *row, 3), labels=(label,) * N) for row, label in zip(ids.tolist(), labels, strict=True)
+    ]
+    torch.manual_seed(4)
+    network = RouterNetwork(torch.randn(30, 8))
+    told: list[str] = []
+    routing._learn(network, samples, told.append, 5)
+    judge = Convolutions(network.eval().arrays())
+    worse, better = judge.logits([5, 6, 9, 7], [0])[0, 0], judge.logits([5, 6, 8, 7], [0])[0, 0]
+    assert worse > 1 > -1 > better
+    assert told[0].startswith("router: batch 200 of ")

@@ -114,13 +114,7 @@ def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, rep
     network.train()
     mean = 0.0
     for number, batch in enumerate(todo[first:], first + 1):
-        loss = _loss(network, batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        schedule.step()
-        mean += (float(loss.detach()) - mean) / min(number, 100)
+        mean += (descend(network, _loss(network, batch), optimiser, schedule) - mean) / min(number, 100)
         if number % 50 == 0:
             report(f"{stage.name}: batch {number} of {len(todo)}, loss {mean:.4f}")
         if number % SAVE_EVERY_BATCHES == 0:
@@ -131,6 +125,16 @@ def _run(network: Network, stage: Stage, samples: list[Sample], state: Path, rep
                 "chance": torch.get_rng_state(),
             }
             _write(saved | {"batch": number}, state)
+
+
+def descend(network: nn.Module, loss: torch.Tensor, optimiser: Any, schedule: Any) -> float:
+    """Learn from one batch, and give its loss."""
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimiser.step()
+    optimiser.zero_grad()
+    schedule.step()
+    return float(loss.detach())
 
 
 def _groups(network: Network) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from torch import nn
 from moderation import encoder
 from moderation.classifier import OUTPUTS, Array
 from moderation.encoder import Tokens
+from moderation.finetuning.learning import descend
 from moderation.finetuning.network import SEED
 from moderation.finetuning.restore import embeddings
 from moderation.finetuning.samples import Sample, Samples, batches
@@ -158,11 +159,6 @@ def _learn(network: RouterNetwork, samples: Sequence[Sample], report: Report, se
         by_label = nn.functional.binary_cross_entropy_with_logits(logits, said, reduction="none")
         by_label = by_label + LOGIT_SHARE * (logits - torch.logit(said)) ** 2
         loss = (by_label * share).sum(1) @ weight / weight.sum()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        optimiser.zero_grad()
-        schedule.step()
-        mean += (float(loss.detach()) - mean) / min(number, 100)
+        mean += (descend(network, loss, optimiser, schedule) - mean) / min(number, 100)
         if number % 200 == 0:
             report(f"router: batch {number} of {len(todo)}, loss {mean:.4f}")
