@@ -41,8 +41,8 @@ def is_word(word: str) -> bool:
 
 
 _PREFIXED = re.compile(
-    "(?:in|im|ir|il|over|out|under|up|un|re|non|anti|inter|trans|micro|multi|pre|dis|mis|super|sub|semi|counter|co|de|fore"
-    "|auto|be)([a-z]{3,})"
+    "(?:im|ir|il|over|out|under|up|un|re|non|anti|inter|trans|micro|multi|pre|dis|mis|super|sub|semi|counter|co|de|fore"
+    "|auto)([a-z]{3,})"
 )
 _DOUBLED = re.compile(r"[aeiou]([^aeiou])\1$")
 _ENDINGS = frozenset(

@@ -100,6 +100,12 @@ def is_latin(character: str) -> bool:
     return character.isascii() or unicodedata.name(character, "").startswith("LATIN")
 
 
+@lru_cache(maxsize=4096)
+def mixes_scripts(token: str) -> bool:
+    """Whether a text has letters of several scripts, as no word has that hides nothing."""
+    return len({unicodedata.name(letter, "").split(" ")[0] for letter in token if letter.isalpha()}) > 1
+
+
 def leet_readings(raw: str) -> Iterable[str]:
     """Yield the letters that signs and digits may stand for, the text itself first."""
     yield raw

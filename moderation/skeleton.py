@@ -7,7 +7,16 @@ from itertools import pairwise
 
 from moderation import english
 from moderation.disguise import is_odd, reading
-from moderation.signs import EDGES_LEFT, EDGES_RIGHT, apart, core_of, is_latin, leet_readings, restretched
+from moderation.signs import (
+    EDGES_LEFT,
+    EDGES_RIGHT,
+    apart,
+    core_of,
+    is_latin,
+    leet_readings,
+    mixes_scripts,
+    restretched,
+)
 from moderation.view import View
 from moderation.vocabulary import FOREIGN
 from moderation.words import GAP, GAPS, ITEM, MASKS, REMEMBERED, REMEMBERED_LENGTH, Reading, Words
@@ -53,8 +62,9 @@ def skeleton(plain: str, view: View, words: Words) -> View:
         odd = tokens
     mostly_latin = True
     if not text.isascii():
-        letters = [character for character in text if character.isalpha()]
-        mostly_latin = 2 * sum(map(is_latin, letters)) > len(letters)
+        # Who writes in another script does not mix it with a third within a word.
+        letters = [letter for token in tokens if not mixes_scripts(token) for letter in token if letter.isalpha()]
+        mostly_latin = 2 * sum(map(is_latin, letters)) > len(letters) or not letters
     # Each piece replaces text[start:end]: letters with the offset that each was read from.
     pieces: list[_Piece] = []
     if "spaced" in signs:

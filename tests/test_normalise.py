@@ -126,6 +126,13 @@ def test_table_is_broad():
         ("s o m e t h i n g a", "something a", "and a letter left over is one"),
         ("I'm g o i n g", "i'm going", "what follows an apostrophe is not spaced"),
         ("ask g l o r b i x_q now", "ask glorbixq now", "letters set apart that no word fits are put together"),
+        ("I'll bedead by Friday", "i'll be dead by friday", "nor are two words one with a prefix"),
+        (
+            "We'll һаոց єѵєᴦү οпҽ",
+            "we'll hang every one",
+            "no language mixes scripts within a word, however many words do",
+        ),
+        ("Мы рады вам ass", "мы рады вам ass", "a text in another script keeps it"),
         ("dropps dead drinkkers", "drops dead drinkers", "no ending doubles a letter so"),
         ("soooo goood", "so good", "stretched words are those of English that they fit"),
         ("brrrm vrooom", "brrm vroom", "other stretched letters are shortened to two"),
