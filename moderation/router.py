@@ -84,13 +84,13 @@ class Convolutions:
         """
         rows = np.array(ids)
         hidden = self._words.take(rows, axis=0) * self._scales.take(rows)[:, None]
-        for weights, bias in self._layers:
+        for number, (weights, bias) in enumerate(self._layers):
             framed = np.zeros((len(hidden) + 2, hidden.shape[1]), dtype=np.float32)
             framed[1:-1] = hidden
             read = np.concatenate([framed[:-2], hidden, framed[2:]], axis=1) @ weights
             read += bias
             np.maximum(read, 0, out=read)
-            hidden = read if read.shape != hidden.shape else hidden + read
+            hidden = hidden + read if number else read
         highest = np.maximum.reduceat(hidden, starts, axis=0)
         sums = np.add.reduceat(hidden, starts, axis=0)
         sizes = np.diff([*starts, len(ids)])
