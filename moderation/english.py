@@ -168,7 +168,8 @@ def parts(letters: str, *, surely: bool = False) -> list[tuple[int, int]]:
             place = known.get(letters[start:end])
             if place is not None and place <= _PART_WITHIN.get(end - start, place):
                 best[end] = min(best[end], (cost + math.log(place) + unit, start))
-    if best[size][0] > (math.inf if surely else _COST + _COST_A_LETTER * size) or best[size][0] == math.inf:
+    cost, _ = best[size]
+    if cost == math.inf or (not surely and cost > _COST + _COST_A_LETTER * size):
         return []
     spans: list[tuple[int, int]] = []
     end = size

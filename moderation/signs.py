@@ -102,7 +102,7 @@ def is_latin(character: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def mixes_scripts(token: str) -> bool:
-    """Whether a text has letters of several scripts, as no word has that hides nothing."""
+    """Whether a text has letters of several scripts, as no word of another alphabet has that hides nothing."""
     return len({unicodedata.name(letter, "").split(" ")[0] for letter in token if letter.isalpha()}) > 1
 
 

@@ -75,7 +75,9 @@ def train(
     if further is not None and classifier is Stages.LINEAR:
         raise typer.BadParameter("--further continues an encoder: leave --classifier linear out")
     if recalibrate is not None and (further or feedback or work or classifier is Stages.LINEAR):
-        raise typer.BadParameter("--recalibrate learns nothing: name no --further, --feedback, --work or --classifier")
+        raise typer.BadParameter(
+            "--recalibrate keeps the stages: name no --further, --feedback, --work or --classifier"
+        )
     from moderation import datasets, training
     from moderation.card import measure, write_card
 
