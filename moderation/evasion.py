@@ -46,17 +46,6 @@ class Resistance:
 
 
 @dataclass(frozen=True, slots=True)
-class Escape:
-    """A comment that is rejected as written and approved under an attack."""
-
-    attack: str
-    original: str
-    attacked: str
-    score: float
-    attacked_score: float
-
-
-@dataclass(frozen=True, slots=True)
 class Evasion:
     """What all attacks cost.
 
@@ -68,8 +57,6 @@ class Evasion:
         The same for those to approve.
     attacks
         One for each of `ATTACKS`.
-    escapes
-        What got through, for error analysis.
     """
 
     to_reject: int
@@ -77,12 +64,10 @@ class Evasion:
     benign: int
     benign_rejected: int
     attacks: tuple[Resistance, ...]
-    escapes: tuple[Escape, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the figures for JSON; what got through is left out, since it is comment text."""
+        """Give the figures for JSON."""
         figures = asdict(self)
-        del figures["escapes"]
         for entry, attack in zip(figures["attacks"], self.attacks, strict=True):
             entry["within_targets"] = attack.within_targets
         return figures | {"attacks": list(figures["attacks"]), "targets": {"fall": TARGET_FALL, "rise": TARGET_RISE}}
@@ -111,41 +96,35 @@ def measure(
     plain = _decided(moderator, rejected, report)
     plain_benign = _decided(moderator, benign, report)
     caught = [
-        (text, decision, [(finding.start, finding.end) for finding in decision.findings])
+        (text, [(finding.start, finding.end) for finding in decision.findings])
         for text, decision in zip(rejected, plain, strict=True)
         if decision.verdict is Verdict.REJECT
     ]
-    sizes = [len(content_words(text, spans)) for text, _, spans in caught] or [1]
+    sizes = [len(content_words(text, spans)) for text, spans in caught] or [1]
     benign_spans = [_some_words(text, sizes, random.Random(f"{seed} {index}")) for index, text in enumerate(benign)]
     before = sum(decision.verdict is Verdict.REJECT for decision in plain_benign)
-    found, escapes = [], []
+    found = []
     for name, attack in ATTACKS.items():
 
         def attacked(text: str, spans: Sequence[Span], index: int, attack: Attack = attack, name: str = name) -> str:
             return attack(text, random.Random(f"{seed} {name} {index}"), spans)
 
-        texts = [attacked(text, spans, index) for index, (text, _, spans) in enumerate(caught)]
+        texts = [attacked(text, spans, index) for index, (text, spans) in enumerate(caught)]
         mild = [attacked(text, benign_spans[index], index) for index, text in enumerate(benign)]
-        decisions = _decided(moderator, texts, report)
-        through = [
-            Escape(name, text, new, decision.score, again.score)
-            for (text, decision, _), new, again in zip(caught, texts, decisions, strict=True)
-            if again.verdict is Verdict.APPROVE
-        ]
+        through = sum(decision.verdict is Verdict.APPROVE for decision in _decided(moderator, texts, report))
         after = sum(decision.verdict is Verdict.REJECT for decision in _decided(moderator, mild, report))
-        changed = sum(text != new for (text, *_), new in zip(caught, texts, strict=True))
+        changed = sum(text != new for (text, _), new in zip(caught, texts, strict=True))
         changed += sum(text != new for text, new in zip(benign, mild, strict=True))
         found.append(
             Resistance(
                 attack=name,
                 changed=changed / max(1, len(texts) + len(mild)),
-                held=1 - len(through) / len(caught) if caught else None,
-                fall=100 * len(through) / max(1, len(rejected)),
+                held=1 - through / len(caught) if caught else None,
+                fall=100 * through / max(1, len(rejected)),
                 rise=100 * (after - before) / max(1, len(benign)),
             )
         )
-        escapes += through
-    return Evasion(len(rejected), len(caught), len(benign), before, tuple(found), tuple(escapes))
+    return Evasion(len(rejected), len(caught), len(benign), before, tuple(found))
 
 
 def _decided(moderator: Reviewer, texts: Sequence[str], report: Callable[[int], None]) -> list[Decision]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from moderation.attacks import ATTACKS, INVISIBLE, PADS, content_words
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
-from moderation.evasion import TARGET_FALL, TARGET_RISE, Escape, Evasion, Resistance, measure, table
+from moderation.evasion import TARGET_FALL, TARGET_RISE, Evasion, Resistance, measure, table
 from moderation.finding import Effect, Finding
 
 TEXTS = st.one_of(
@@ -280,13 +280,6 @@ def test_measure_counts_false_rejections_before_and_after(evasion: Evasion) -> N
     assert by_name(evasion)["padding after"].rise == 0.0
 
 
-def test_escapes_are_what_got_through(evasion: Evasion) -> None:
-    assert [e for e in evasion.escapes if e.attack.startswith("padding")] == []
-    spaced = [e for e in evasion.escapes if e.attack == "spacing"]
-    assert spaced[0] == Escape("spacing", "you are an idiot", "you are an i d i o t", 0.9, 0.2)
-    assert len(spaced) == 3
-
-
 def test_measure_is_the_same_for_a_seed_and_attacks_benign_words_too(evasion: Evasion) -> None:
     fake = Fake()
     assert measure(fake, REJECTED, BENIGN, 1) == evasion
@@ -321,7 +314,7 @@ def test_nothing_to_measure() -> None:
 def test_targets_are_inclusive(fall: float, rise: float, within: bool) -> None:
     found = Resistance("spacing", 1.0, 0.97, fall, rise)
     assert found.within_targets is within
-    row = table(Evasion(100, 50, 100, 1, (found,), ()).to_dict()).splitlines()[-1]
+    row = table(Evasion(100, 50, 100, 1, (found,)).to_dict()).splitlines()[-1]
     assert row.endswith("| * |") is not within
 
 
