@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache, reduce
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache, reduce, wraps
 from itertools import groupby, product
 from operator import or_
 
@@ -55,7 +55,22 @@ _ENDINGS = frozenset(
 )
 
 
-@lru_cache(maxsize=1024)  # What is not derived is asked about once more.
+def remembered(size: int) -> Callable[[Callable[[str], bool]], Callable[[str], bool]]:
+    """Remember what a question about a word was answered; of long texts nothing is kept, which would fill memory."""
+
+    def of(question: Callable[[str], bool]) -> Callable[[str], bool]:
+        kept = lru_cache(size)(question)
+
+        @wraps(question)
+        def answered(word: str) -> bool:
+            return kept(word) if len(word) <= _LONGEST_RUN else question(word)
+
+        return answered
+
+    return of
+
+
+@remembered(1024)  # What is not derived is asked about once more.
 def is_derived(word: str) -> bool:
     """Whether a word is made of one of the list by a usual prefix or ending."""
     prefixed = _PREFIXED.fullmatch(word)
@@ -76,7 +91,7 @@ def _has_stem(word: str) -> bool:
     return False
 
 
-@lru_cache(maxsize=65536)
+@remembered(65536)
 def is_usual(letters: str) -> bool:
     """Whether a run of letters is a word, is derived from one or stands for others."""
     return is_word(letters) or is_derived(letters) or bool(unstretched(letters) or misspelt(letters) or parts(letters))

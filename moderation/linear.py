@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import add
+from threading import Lock
 
 import mmh3
 import numpy as np
@@ -30,6 +31,7 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s\x00-\x7f]")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|\n+")
 _ENDING = re.compile(r"[.!?][\"')\]]*\Z")
 _KEPT_WORDS = 200_000
+_KEPT_LETTERS = 4_000_000
 _KEPT_LENGTH = 40
 _LEARNT_TOGETHER = 4096
 """New words whose features are held at once, at most."""
@@ -157,6 +159,8 @@ class LinearClassifier:
         self._calibration = calibration
         self._row_of: dict[str, int] = {}
         self._tokens = _Tokens(self._row)
+        self._letters = 0
+        self._lock = Lock()
         self._new: list[str] = []
         self._rows: Array = np.zeros((4096, len(self._bias)), dtype=np.float32)
 
@@ -165,6 +169,7 @@ class LinearClassifier:
         row = self._row_of.get(word)
         if row is None:
             row = self._row_of[word] = len(self._row_of)
+            self._letters += len(word)
             self._new.append(word)
             if len(self._new) == _LEARNT_TOGETHER:
                 self._learn()
@@ -224,28 +229,30 @@ class LinearClassifier:
         sums : ndarray of shape (n_sentences, n_outputs)
             What each sentence adds.
         """
-        if len(self._row_of) > _KEPT_WORDS:
-            self._row_of.clear()
-            self._tokens.clear()
         rows: list[int] = []
         hashes: list[int] = []
         sizes: list[int] = []
         starts: list[int] = []
         pair_starts: list[int] = []
         text_starts: list[int] = []
-        for text in texts:
-            text_starts.append(len(sizes))
-            for token_words, begins, token_rows in self._sentences(text):
-                starts.append(len(rows))
-                pair_starts.append(len(hashes))
-                sizes.append(len(token_rows))
-                rows += token_rows
-                # Hashing a pair anew takes less time than finding it among all that were seen.
-                hashes.extend(map(mmh3.hash, map(add, ("b^ ", *begins), (*token_words, "$"))))
-        if self._new:
-            self._learn()
+        with self._lock:  # What is remembered of words is one for all threads.
+            if len(self._row_of) > _KEPT_WORDS or self._letters > _KEPT_LETTERS:
+                self._row_of.clear()
+                self._tokens.clear()
+                self._letters = 0
+            for text in texts:
+                text_starts.append(len(sizes))
+                for token_words, begins, token_rows in self._sentences(text):
+                    starts.append(len(rows))
+                    pair_starts.append(len(hashes))
+                    sizes.append(len(token_rows))
+                    rows += token_rows
+                    # Hashing a pair anew takes less time than finding it among all that were seen.
+                    hashes.extend(map(mmh3.hash, map(add, ("b^ ", *begins), (*token_words, "$"))))
+            if self._new:
+                self._learn()
+            of_words = self._rows.take(rows, axis=0)
         counts = np.array(sizes, dtype=np.float32)
-        of_words = self._rows.take(rows, axis=0)
         of_pairs = self._weights.take(np.array(hashes) & (len(self._weights) - 1), axis=0).astype(np.float32)
         sums = np.add.reduceat(of_pairs, pair_starts, axis=0)
         if 0 not in sizes:

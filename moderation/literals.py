@@ -136,7 +136,7 @@ def _times(item: _Item, times: str) -> list[_Item]:
     """Repeat an item; what may follow its needed repetitions says nothing."""
     counts = [int(count) for count in re.findall(r"\d+", times)]
     least = counts[0] if counts else int(times[0] == "+")
-    once = counts == [1] or (times[0] == "?") or (len(counts) == 2 and counts[1] == 1)
+    once = times in ("?", "{1}") or (len(counts) == 2 and counts[1] == 1)
     more = _Item(choices=((item,),), optional=True)
     if least == 0:
         return [_Item(("", *item.texts))] if item.texts and once and len(item.texts) < _FEW else [more]

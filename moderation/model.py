@@ -30,11 +30,18 @@ LINEAR, NETWORK, TOKENISER, STACKING, ROUTER = (
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The stages of one model; ``router`` and ``encoder`` are None where it was trained without."""
+    """The stages of one model; ``router`` and ``encoder`` are None where it was trained without.
+
+    Parameters
+    ----------
+    digest
+        SHA-256 of the manifest, which has the digests of all files.
+    """
 
     linear: LinearClassifier
     router: Router | None
     encoder: EncoderClassifier | None
+    digest: str = ""
 
     @property
     def cascade(self) -> tuple[Classifier, Classifier | None]:
@@ -104,7 +111,6 @@ def origin(folder: Path, key: str) -> str | None:
     return found
 
 
-@lru_cache(maxsize=4)
 def load(folder: Path) -> Model:
     """Load a model; only arrays, a network graph and a word list are read, and no code from the files is run.
 
@@ -114,32 +120,38 @@ def load(folder: Path) -> Model:
         When a file is missing, differs from its digest in the manifest, or has another format.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT or manifest["outputs"] != list(OUTPUTS):
-            raise ModelError(f"{folder}: format {manifest['format']} is not {FORMAT}; train the model again")
-        raw = {name: _checked(folder / name, digest) for name, digest in manifest["files"].items()}
-        weights, bias, calibration = _arrays(raw[LINEAR], ("weights", "bias", "calibration"))
-        _check_shapes(weights, bias, calibration)
-        if NETWORK not in raw:
-            return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None, None)
-        second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "first", "doubt"))
-        size = len(OUTPUTS)
-        shapes = [array.shape for array in second]
-        if shapes != [(size, 2 * size + 1), (size,), (), (), (size + 3,), (2 * size + 4,)]:
-            raise ValueError(f"{STACKING} of shapes {shapes}")
-        stacking, shift, bar, gap, first, doubt = second
-        linear = LinearClassifier(manifest["version"], weights, bias, calibration)
-        network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
-        router = Router(linear, convolutions(raw[ROUTER]), tokeniser, first, doubt)
-        return Model(
-            linear,
-            router,
-            EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), float(gap), router.passage),
-        )
+        return _loaded(folder, (folder / "manifest.json").read_bytes())
     except FileNotFoundError as error:
         raise ModelError(f"{error.filename}: no such file; name a folder that `moderation train` wrote") from error
     except (AttributeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
         raise ModelError(f"{folder}: not a model ({error}); name a folder that `moderation train` wrote") from error
+
+
+@lru_cache(maxsize=1)
+def _loaded(folder: Path, raw_manifest: bytes) -> Model:
+    manifest, told = json.loads(raw_manifest), hashlib.sha256(raw_manifest).hexdigest()
+    if manifest["format"] != FORMAT or manifest["outputs"] != list(OUTPUTS):
+        raise ModelError(f"{folder}: format {manifest['format']} is not {FORMAT}; train the model again")
+    raw = {name: _checked(folder / name, digest) for name, digest in manifest["files"].items()}
+    weights, bias, calibration = _arrays(raw[LINEAR], ("weights", "bias", "calibration"))
+    _check_shapes(weights, bias, calibration)
+    if NETWORK not in raw:
+        return Model(LinearClassifier(manifest["version"], weights, bias, calibration), None, None, told)
+    second = _arrays(raw[STACKING], ("stacking", "shift", "bar", "gap", "first", "doubt"))
+    size = len(OUTPUTS)
+    shapes = [array.shape for array in second]
+    if shapes != [(size, 2 * size + 1), (size,), (), (), (size + 3,), (2 * size + 4,)]:
+        raise ValueError(f"{STACKING} of shapes {shapes}")
+    stacking, shift, bar, gap, first, doubt = second
+    linear = LinearClassifier(manifest["version"], weights, bias, calibration)
+    network, tokeniser = Network(raw[NETWORK]), Tokeniser(raw[TOKENISER])
+    router = Router(linear, convolutions(raw[ROUTER]), tokeniser, first, doubt)
+    return Model(
+        linear,
+        router,
+        EncoderClassifier(linear, network, tokeniser, stacking, shift, float(bar), float(gap), router.passage),
+        told,
+    )
 
 
 def _checked(file: Path, digest: str) -> bytes:

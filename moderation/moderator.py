@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -22,6 +22,16 @@ from moderation.policy import Policy, load_policy
 from moderation.rules import apply_rules, check_examples
 
 CLASSIFIERS = ("cascade", "linear", "encoder")
+
+
+class Origin(NamedTuple):
+    """The files that a moderator was loaded from (None for those shipped), and what they held then."""
+
+    policy: str | None
+    model: str | None
+    classifier: str
+    policy_identity: str
+    model_digest: str
 
 
 class Moderator:
@@ -53,13 +63,13 @@ class Moderator:
         self.policy = policy
         self.classifier = classifier
         self.encoder = encoder if policy.encoder else None
-        self.origin: tuple[str | None, str | None, str] | None = None
+        self.origin: Origin | None = None
 
     def __reduce__(self) -> Any:
         """Travel to another process as the names of the files, which are loaded there once."""
         if self.origin is None:
             raise TypeError("only a moderator that was loaded from files can be sent to another process")
-        return _loaded_once, self.origin
+        return _loaded_once, (self.origin,)
 
     @classmethod
     def default(cls) -> "Moderator":
@@ -106,10 +116,12 @@ class Moderator:
             moderator = cls(loaded, stages.encoder)
         else:
             moderator = cls(loaded, *((stages.linear,) if classifier == "linear" else stages.cascade))
-        moderator.origin = (
+        moderator.origin = Origin(
             None if policy is None else str(Path(policy).resolve()),
             None if model is None else str(folder),
             classifier,
+            loaded.identity,
+            stages.digest,
         )
         return moderator
 
@@ -185,8 +197,8 @@ class Moderator:
 
 
 @lru_cache(maxsize=2)
-def _loaded_once(policy: str | None, model: str | None, classifier: str) -> Moderator:
-    return Moderator.load(policy, model, classifier)
+def _loaded_once(origin: Origin) -> Moderator:
+    return Moderator.load(origin.policy, origin.model, origin.classifier)
 
 
 def _comment(comment: Comment | str) -> Comment:

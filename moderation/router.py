@@ -10,10 +10,11 @@ of simple features", CVPR 2001 (a cheap stage is fitted to let through what the 
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -220,10 +221,15 @@ class Router:
         return judged
 
 
-def _one_thread() -> AbstractContextManager[Any]:
+_POOLS = Lock()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     """Have products computed by one thread: how many there are changes their last digits."""
-    limited: AbstractContextManager[Any] = _pools().limit(limits=1, user_api="blas")
-    return limited
+    # The setting is the process's: another thread that puts it back would change it for this one.
+    with _POOLS, _pools().limit(limits=1, user_api="blas"):
+        yield
 
 
 @cache

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise, product
 
+from moderation.english import remembered
 from moderation.words import Reading, run_lengths
 
 LEET = {
@@ -100,7 +101,7 @@ def is_latin(character: str) -> bool:
     return character.isascii() or unicodedata.name(character, "").startswith("LATIN")
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def mixes_scripts(token: str) -> bool:
     """Whether a text has letters of several scripts, as no word of another alphabet has that hides nothing."""
     return len({unicodedata.name(letter, "").split(" ")[0] for letter in token if letter.isalpha()}) > 1

@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 
@@ -199,7 +200,7 @@ def _spaced_word(text: str, where: list[int], words: Words) -> tuple[Reading, bo
     if sum(map(str.isalpha, raw)) < 2:
         return own, False
     gaps = [text[left + 1 : right] for left, right in pairwise(where)]
-    evenly = 5 * max(map(gaps.count, gaps)) >= 4 * len(gaps)
+    evenly = 5 * max(Counter(gaps).values()) >= 4 * len(gaps)
     for letters in dict.fromkeys(leet_readings(raw)):
         if not letters.isalpha():
             continue

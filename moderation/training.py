@@ -178,7 +178,6 @@ def recalibrate(folder: Path, policy: Policy, earlier: Path, target: Path, repor
 
 def _written(target: Path, report: Report) -> Model:
     report(f"wrote {target}")
-    load.cache_clear()
     return load(target)
 
 
@@ -307,7 +306,6 @@ def _train_linear(
         dtype=np.float32,
     )
     save_linear(target, weights, bias, calibration)
-    load.cache_clear()
     return load(target).linear
 
 

@@ -1,7 +1,6 @@
 """Words of plain English read behind what is none: misspelt, masked, stretched, written together."""
 
 import re
-from functools import lru_cache
 
 from moderation import english
 from moderation.signs import (
@@ -121,7 +120,7 @@ def set_apart(letters: str, words: Words) -> list[tuple[int, int]]:
     return spans
 
 
-@lru_cache(maxsize=1024)  # A token's core is asked about once more as a word.
+@english.remembered(1024)  # A token's core is asked about once more as a word.
 def _stands_for_others(core: str) -> bool:
     """Whether a text without white space and edges is not simply words, numbers or a contraction."""
     if len(core) < 3 or not core.isascii() or CONTRACTION.fullmatch(core) or not any(map(str.isalpha, core)):

@@ -154,3 +154,11 @@ def test_every_reading_has_its_place(text: str) -> None:
     if view.starts is not None and view.ends is not None:
         assert len(view.text) == len(view.starts) == len(view.ends)
         assert all(0 <= start <= end <= len(text) for start, end in zip(view.starts, view.ends, strict=True))
+
+
+def test_of_long_texts_nothing_is_remembered() -> None:
+    asked = []
+    question = english.remembered(4)(lambda word: bool(asked.append(word)))
+    for word in ("short", "short", "long" * 50, "long" * 50):
+        assert question(word) is False
+    assert asked == ["short", "long" * 50, "long" * 50]

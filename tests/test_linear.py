@@ -1,3 +1,5 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -230,3 +232,28 @@ def test_words_are_forgotten_when_they_are_many(monkeypatch: pytest.MonkeyPatch)
         assert model.score([folded(text)]).tolist() == random_classifier(4).score([folded(text)]).tolist()
         assert max(map(len, model._tokens)) <= 40
     assert len(model._tokens) <= 5
+
+
+def test_long_words_are_not_kept_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "_KEPT_LETTERS", 1000)
+    model = random_classifier(4)
+    for letter in "abcdefgh":
+        comment = [folded(letter * 900)]
+        assert model.score(comment).tolist() == random_classifier(4).score(comment).tolist()
+    assert sum(map(len, model._row_of)) <= 1900
+
+
+def test_threads_that_share_a_model_get_the_scores_of_one() -> None:
+    interval = sys.getswitchinterval()
+    comments = [folded(" ".join(f"w{(n * 37 + k) % 900}" for k in range(90))) for n in range(64)]
+    expected = [random_classifier(5).score([comment]).tolist() for comment in comments]
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(5):
+            model = random_classifier(5)
+            for _ in range(2):
+                with ThreadPoolExecutor(8) as threads:
+                    found = threads.map(model.score, [[comment] for comment in comments])
+                    assert [scores.tolist() for scores in found] == expected
+    finally:
+        sys.setswitchinterval(interval)

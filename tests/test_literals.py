@@ -39,6 +39,8 @@ def told(*patterns: str) -> list[list[set[str]]]:
         (r"x(?:yz)?\b", [[{"x$", "xyz$"}]], "a group that may be there"),
         (r"zo+m", [[{"zo"}, {"m"}]], "a repeated letter ends what goes together"),
         (r"fu{2,}", [[{"fuu"}]], "a letter that stands twice at least"),
+        (r"no{1,}pe", [[{"no"}, {"pe"}]], "one that stands once at least"),
+        (r"no{1}pe", [[{"nope"}]], "and one that stands once"),
         (r"a[bc]d", [[{"abd", "acd"}]], "a set of few"),
         (r"q[a-z]q", [[{"q"}]], "a set of many"),
         (r"(?:^|[^a-z0-9])hey", [[{"^hey"}]], "an edge without a boundary"),
@@ -87,9 +89,9 @@ ATOM = st.one_of(
     ),
     st.sampled_from(["'s", "é", "ß x", r"\d", "^", "$", r"\n"]),
 )
-QUANTIFIED = st.tuples(ATOM, st.sampled_from(["", "", "", "?", "+", "*", "{2}", "{1,3}", "{0,2}"])).filter(
-    lambda pair: not pair[1] or pair[0] not in (r"\b", "^", "$")
-)
+QUANTIFIED = st.tuples(
+    ATOM, st.sampled_from(["", "", "", "?", "+", "*", "{1}", "{1,}", "{2}", "{1,3}", "{0,2}"])
+).filter(lambda pair: not pair[1] or pair[0] not in (r"\b", "^", "$"))
 
 
 def _sequence(parts: list[str]) -> str:

@@ -1,4 +1,5 @@
 import json
+import pickle
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +12,13 @@ from _pytest.mark import ParameterSet
 from conftest import Fake
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toys import write_toys
 
 from moderation import Comment, Decision, Effect, ModelError, Moderator, Policy, PolicyError, load_policy
 from moderation import moderator as pipe
 from moderation.classifier import OUTPUTS, Array
 from moderation.encoder import PASSAGE_CHARACTERS
-from moderation.model import Model
+from moderation.model import LINEAR, Model, save_linear
 from moderation.moderator import CLASSIFIERS
 from moderation.normalise import Folded
 from moderation.policy import GUIDELINES, SHORTEST_READING, EncoderLooks
@@ -535,3 +537,22 @@ def test_the_shipped_moderator_decides_alone_as_in_a_batch(shipped: Moderator) -
 @pytest.mark.parametrize("text", ["", " ", "\n", "\u200b", ".", "👍", "ok"])
 def test_the_shipped_moderator_approves_what_says_nothing(shipped: Moderator, text: str) -> None:
     assert shipped.review(text).verdict == "approve"
+
+
+# --------------------------------------------------------------------------- other processes
+
+
+def test_a_process_that_has_an_older_policy_or_model_loads_the_new_one(tmp_path: Path) -> None:
+    policy, model = write_toys(tmp_path)
+    sent = pickle.dumps(Moderator.load(policy, model))
+    there = pickle.loads(sent)
+    assert pickle.loads(sent) is there
+    policy.write_text(policy.read_text(encoding="utf-8").replace('version = "1"', 'version = "2"'), encoding="utf-8")
+    with np.load(model / LINEAR) as found:
+        arrays = dict(found)
+    save_linear(model, arrays["weights"], arrays["bias"] + 3, arrays["calibration"])
+    here = Moderator.load(policy, model)
+    assert here.review("hello").score != there.review("hello").score
+    there = pickle.loads(pickle.dumps(here))
+    assert there.policy.identity == here.policy.identity
+    assert there.review("hello") == here.review("hello")

@@ -492,6 +492,10 @@ def test_malformed_term_line_is_named(tmp_path: Path, line: str, why: str) -> No
     assert message == f"{tmp_path / 'words.txt'}: {remedy}", why
 
 
+def test_allowed_word_with_a_strength_is_refused(tmp_path: Path) -> None:
+    assert "line 1: an allowed word has no strength" in refusal(written(tmp_path, terms="!nitwitville\t3\n"))
+
+
 @pytest.mark.parametrize("line", ["\t3", "*\t3", "{,s}\t3", "!", "!{,s}"])
 def test_empty_term_is_refused(tmp_path: Path, line: str) -> None:
     assert "line 1" in refusal(written(tmp_path, terms=f"{line}\nnitwit{{,s}}\t3\n!nitwitville\n"))

@@ -13,7 +13,6 @@ from typing import Any
 from moderation.batch.summary import Summary
 from moderation.decision import Decision
 from moderation.errors import RecordError, RunError
-from moderation.model import default_model
 from moderation.moderator import Moderator
 from moderation.records import Layout, Part, Record, Source, Writer, rows_of, tables
 from moderation.records.formats import compressor
@@ -171,9 +170,7 @@ def identity_of(moderator: Moderator) -> dict[str, Any]:
         "moderation": version("moderation"),
     }
     if moderator.origin is not None:
-        folder = Path(moderator.origin[1]) if moderator.origin[1] else default_model()
-        manifest = (folder / "manifest.json").read_bytes()
-        identity["model"] += f"+{hashlib.sha256(manifest).hexdigest()[:12]}"
+        identity["model"] += f"+{moderator.origin.model_digest[:12]}"
     return identity
 
 

@@ -84,8 +84,8 @@ ClassifierOption = Annotated[
     Stages,
     typer.Option(
         "--classifier",
-        help="cascade: the encoder looks again at what the linear stage finds borderline; linear: without it, "
-        "faster; encoder: it looks at every comment.",
+        help="cascade: the encoder reads what it would likely reject, as the router tells; linear: without it, "
+        "faster; encoder: it reads every comment.",
     ),
 ]
 

@@ -31,6 +31,8 @@ def read_terms(text: str) -> tuple[tuple[Term, ...], tuple[str, ...]]:
         if not line.strip():
             continue
         if line.startswith("!"):
+            if "\t" in line:
+                raise ValueError(f"line {number}: an allowed word has no strength: {line!r}")
             allowed.extend(_folded_forms(line[1:], number))
             continue
         word, tab, strength = line.partition("\t")

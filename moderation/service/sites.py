@@ -32,7 +32,7 @@ class Site:
 
 
 def load_sites(settings: Settings, check: Callable[[Policy], None] = lambda policy: None) -> dict[str, Site]:
-    """Load the policy of every site and the model, anew from their files.
+    """Load the policy of every site, anew from their files, and the model where it has changed.
 
     Parameters
     ----------
@@ -44,9 +44,6 @@ def load_sites(settings: Settings, check: Callable[[Policy], None] = lambda poli
     PolicyError, ModelError
         When any of them cannot be used; nothing is changed then.
     """
-    from moderation import model
-
-    model.load.cache_clear()
     sites = {DEFAULT_SITE: Site(DEFAULT_SITE, Moderator.load(settings.policy, settings.model, settings.classifier))}
     for name, own in settings.sites.items():
         moderator = Moderator.load(own.policy or settings.policy, settings.model, own.classifier or settings.classifier)
