@@ -1,9 +1,11 @@
 """The native API, the desk behind it, and its limits."""
 
 import asyncio
+import gc
 import json
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +204,14 @@ def test_reload_takes_the_new_and_keeps_the_old_if_it_is_bad(make: Make, tmp_pat
         assert not client.app.state.reload()  # type: ignore[attr-defined]
         assert client.post("/v1/decisions", json={"text": "hi"}).json()["policy"] == second["identity"]
         assert 'moderation_reloads_total{outcome="kept the old"} 4.0' in client.get("/metrics").text
+
+
+def test_a_reload_lets_go_of_the_old_policy(make: Make) -> None:
+    state = make().state
+    old = weakref.ref(state.sites["default"].policy)
+    assert state.reload()
+    gc.collect()
+    assert old() is None
 
 
 # --------------------------------------------------------------------------- audit, policy, metrics

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn, TypeVar
+from weakref import finalize
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -166,16 +167,15 @@ Options = TypeVar("Options")
 
 
 def per_policy(read: Callable[[Policy], Options]) -> Callable[[Policy], Options]:
-    """Let a table be read once for each policy loaded, not for each request."""
-    known: dict[int, tuple[Policy, Options]] = {}
+    """Let a table be read once for each policy loaded, not for each request; what was read goes with the policy."""
+    known: dict[int, Options] = {}
 
     def options(policy: Policy) -> Options:
-        found = known.get(id(policy))
-        if found is None or found[0] is not policy:
-            if len(known) > 200:  # Policies that reloads have replaced.
-                known.clear()
-            known[id(policy)] = found = policy, read(policy)
-        return found[1]
+        key = id(policy)
+        if key not in known:
+            known[key] = read(policy)
+            finalize(policy, known.pop, key, None)
+        return known[key]
 
     return options
 
