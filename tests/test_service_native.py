@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import signal
 import threading
 import time
 import weakref
@@ -212,6 +213,32 @@ def test_a_reload_lets_go_of_the_old_policy(make: Make) -> None:
     assert state.reload()
     gc.collect()
     assert old() is None
+
+
+def test_reloads_follow_one_another_and_the_last_that_was_asked_for_is_made(make: Make) -> None:
+    app = make()
+    begun, go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def reload() -> bool:
+        begun.release()
+        assert go.acquire(timeout=5)
+        raise ZeroDivisionError  # Even a bug is not the end of reloads.
+
+    app.state.reload = reload
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app):
+            signal.raise_signal(signal.SIGHUP)
+            assert await asyncio.to_thread(begun.acquire, timeout=120)
+            for _ in range(2):
+                signal.raise_signal(signal.SIGHUP)
+            assert not await asyncio.to_thread(begun.acquire, timeout=0.2)
+            go.release()
+            assert await asyncio.to_thread(begun.acquire, timeout=120)
+            go.release()
+            assert not await asyncio.to_thread(begun.acquire, timeout=0.2)
+
+    asyncio.run(run())
 
 
 # --------------------------------------------------------------------------- audit, policy, metrics

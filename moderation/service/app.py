@@ -129,24 +129,30 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     main = threading.current_thread() is threading.main_thread()
-    reloads: set[asyncio.Future[bool]] = set()
-
-    def reload() -> None:
-        task = loop.run_in_executor(None, app.state.reload)
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
+    asked = asyncio.Event()
     if main:
-        loop.add_signal_handler(signal.SIGHUP, reload)
-    checkpoints = asyncio.create_task(_checkpoints(app.state.audit))
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+    tasks = [asyncio.create_task(_checkpoints(app.state.audit)), asyncio.create_task(_reloads(app.state.reload, asked))]
     try:
         yield
     finally:
-        checkpoints.cancel()
+        for task in tasks:
+            task.cancel()
         if main:
             loop.remove_signal_handler(signal.SIGHUP)
         await app.state.desk.close()
         app.state.audit.close()
+
+
+async def _reloads(reload: Callable[[], bool], asked: asyncio.Event) -> None:
+    """Reload when asked, once at a time: side by side, one that read older files could be the last to be done."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await asyncio.to_thread(reload)
+        except Exception as error:
+            LOG.error("not reloaded, a bug of moderation: %s", type(error).__name__)
 
 
 async def _checkpoints(audit: AuditLog) -> None:
