@@ -1,5 +1,6 @@
 """The service as a process: signals, slow clients, several workers, and an end without warning."""
 
+import errno
 import json
 import os
 import re
@@ -7,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -217,6 +220,10 @@ def test_several_workers_are_one_service(start: Start) -> None:
     assert service.end() == 0
 
 
+def full(**options: str) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "status", "told"),
     [
@@ -225,6 +232,10 @@ def test_several_workers_are_one_service(start: Start) -> None:
         (["--port", "70000"], {}, 2, "port"),
         (["--config", "none.toml"], {}, 2, "none.toml: no such file"),
         ([], {"MODERATION_WORKERS": "none"}, 2, "workers"),
+        ([], {"MODERATION_DRAIN_SECONDS": "inf"}, 2, "drain_seconds"),
+        ([], {"MODERATION_IDLE_TIMEOUT_SECONDS": "inf"}, 2, "idle_timeout_seconds"),
+        ([], {"MODERATION_SESSION_HOURS": "inf"}, 2, "session_hours"),
+        (["--workers", "2"], {"TMPDIR": "full"}, 2, "No space left on device"),
         (["--policy", "none.toml"], {}, 3, "none.toml"),
         (["--model", "/"], {}, 3, "no such file"),
         (["--audit", "nonsense"], {}, 2, "audit log"),
@@ -246,6 +257,8 @@ def test_what_it_cannot_start_with_is_told_in_a_line(
     monkeypatch.setattr(sys, "argv", ["moderation", "serve", *words, *options])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    if "TMPDIR" in environment:
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
     with pytest.raises(SystemExit) as end:
         main()
     error = capsys.readouterr().err

@@ -78,11 +78,14 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
     settings = read_settings(file, **options)
     check_exposure(settings)
     connections = _raise_file_limit()
-    if settings.workers > 1:
-        folder = tempfile.TemporaryDirectory(prefix="moderation-metrics-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     application = partial(make_app, file, options)
-    app = application()  # Also where workers make their own: what cannot be used is told here, once.
+    try:
+        if settings.workers > 1:
+            folder = tempfile.TemporaryDirectory(prefix="moderation-metrics-")
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
+        app = application()  # Also where workers make their own: what cannot be used is told here, once.
+    except OSError as error:
+        raise RecordError("serve", 0, f"cannot start: {error}") from error
     config = uvicorn.Config(
         app if settings.workers == 1 else application,
         factory=settings.workers > 1,

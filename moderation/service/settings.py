@@ -28,7 +28,11 @@ class Settings(BaseSettings):
     """All that the service can be told; see docs/service.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MODERATION_", env_nested_delimiter="__", extra="forbid", env_ignore_empty=True
+        env_prefix="MODERATION_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
     file: ClassVar[Path | None] = None
 
