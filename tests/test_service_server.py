@@ -220,6 +220,13 @@ def test_several_workers_are_one_service(start: Start) -> None:
     assert service.end() == 0
 
 
+@pytest.fixture
+def used() -> Iterator[int]:
+    """A port that another listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield int(other.getsockname()[1])
+
+
 def full(**options: str) -> NoReturn:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -236,6 +243,9 @@ def full(**options: str) -> NoReturn:
         ([], {"MODERATION_IDLE_TIMEOUT_SECONDS": "inf"}, 2, "idle_timeout_seconds"),
         ([], {"MODERATION_SESSION_HOURS": "inf"}, 2, "session_hours"),
         (["--workers", "2"], {"TMPDIR": "full"}, 2, "No space left on device"),
+        (["--port", "USED"], {}, 2, "already in use"),
+        (["--port", "USED", "--workers", "2"], {}, 2, "already in use"),
+        (["--port", "USED", "--host", "localhost"], {}, 2, "already in use"),
         (["--policy", "none.toml"], {}, 3, "none.toml"),
         (["--model", "/"], {}, 3, "no such file"),
         (["--audit", "nonsense"], {}, 2, "audit log"),
@@ -247,6 +257,7 @@ def test_what_it_cannot_start_with_is_told_in_a_line(
     toy_model: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    used: int,
     options: list[str],
     environment: dict[str, str],
     status: int,
@@ -254,7 +265,8 @@ def test_what_it_cannot_start_with_is_told_in_a_line(
 ) -> None:
     given = {"--state": tmp_path, "--policy": toy_file, "--model": toy_model}
     words = [part for name, value in given.items() if name not in options for part in (name, str(value))]
-    monkeypatch.setattr(sys, "argv", ["moderation", "serve", *words, *options])
+    words += [str(used) if word == "USED" else word for word in options]
+    monkeypatch.setattr(sys, "argv", ["moderation", "serve", *words])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     if "TMPDIR" in environment:

@@ -1,5 +1,6 @@
 """Runs the application on uvicorn: one process, or several behind one socket."""
 
+import asyncio
 import gc
 import os
 import signal
@@ -54,6 +55,28 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
+def check_address(settings: Settings) -> None:
+    """Refuse an address that cannot be listened on, before anything is loaded.
+
+    Raises
+    ------
+    RecordError
+        When the port is in use, say, or the host no address of this machine.
+    """
+
+    async def listen() -> None:
+        server = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, settings.host, settings.port, start_serving=False
+        )
+        server.close()
+
+    try:
+        asyncio.run(listen())
+    except OSError as error:
+        told = error.strerror or error
+        raise RecordError("serve", 0, f"cannot listen on {settings.host}, port {settings.port}: {told}") from error
+
+
 def make_app(file: Path | None, options: dict[str, Any]) -> FastAPI:
     """Make the application from its settings' sources, so that they can be read again."""
     sys.setswitchinterval(0.001)  # What reads the audit log computes in threads; a request shall not wait 5 ms for one.
@@ -77,6 +100,7 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
     """
     settings = read_settings(file, **options)
     check_exposure(settings)
+    check_address(settings)
     connections = _raise_file_limit()
     application = partial(make_app, file, options)
     try:
