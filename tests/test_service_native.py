@@ -615,14 +615,51 @@ def test_options_count_before_the_environment_before_the_file(tmp_path: Path, mo
     found = read_settings(file, port=5, policy=None)
     assert (found.port, found.workers, found.host, found.policy) == (5, 4, "::1", None)
     assert found.coral_secrets == ["one", "two"]
-    assert found.sites["sport"].policy == Path("sport.toml")
+    assert found.sites["sport"].policy == tmp_path / "sport.toml"
     assert found.loopback
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "given"),
+    [
+        ('policy = "house.toml"', "policy", "{folder}/house.toml"),
+        ('policy = "/etc/house.toml"', "policy", "/etc/house.toml"),
+        ('model = "../m"', "model", "{folder}/../m"),
+        ('state = "state"', "audit_url", "sqlite:///{folder}/state/audit.db"),
+        ('audit = "sqlite:///log.db"', "audit_url", "sqlite:///{folder}/log.db"),
+        ('audit = "sqlite:////var/log.db"', "audit_url", "sqlite:////var/log.db"),
+        ('audit = "postgresql://a@b/c"', "audit_url", "postgresql://a@b/c"),
+        ("port = 8000", "state", "moderation-state"),
+    ],
+)
+def test_paths_in_the_file_are_relative_to_it(tmp_path: Path, line: str, name: str, given: str) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text(line)
+    assert str(getattr(read_settings(file), name)) == given.format(folder=tmp_path)
+
+
+def test_paths_in_options_and_environment_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text('policy = "file.toml"\nmodel = "file"\n[sites.sport]\npolicy = "sport.toml"\n')
+    monkeypatch.setenv("MODERATION_MODEL", "environment")
+    monkeypatch.setenv("MODERATION_SITES__SPORT__POLICY", "environment.toml")
+    found = read_settings(file, policy="option.toml")
+    assert (found.policy, found.model, found.sites["sport"].policy) == (
+        Path("option.toml"),
+        Path("environment"),
+        Path("environment.toml"),
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         ("port = 70000", "port: "),
+        ("sites = 5", "sites: "),
+        ("[sites]\nx = 5", "sites.x: "),
+        ("policy = 5", "policy: "),
         ('workers = "many"', "workers: "),
         ("prot = 1", "prot: "),
         ('[sites.x]\npolice = "x"', "sites.x.police: "),
