@@ -324,6 +324,7 @@ def test_not_ready_without_its_audit_log(make: Make, monkeypatch: pytest.MonkeyP
     app = make()
     with TestClient(app) as client:
         assert client.get("/readyz").json() == {"status": "ready"}
+        assert [client.head(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
         monkeypatch.setattr(app.state.audit, "reachable", lambda: False)
         assert client.get("/readyz").status_code == 503
         client.portal.call(app.state.desk.close)  # type: ignore[union-attr]
