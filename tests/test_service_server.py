@@ -20,6 +20,7 @@ from toys import POLICY
 
 from moderation.cli import main
 from moderation.service.audit import AuditLog
+from moderation.service.limits import MAX_HEADER_BYTES
 
 Start = Callable[..., "Process"]
 
@@ -167,6 +168,21 @@ def test_what_is_no_http_is_refused(shared: Process, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", shared.port)) as connection:
         connection.sendall(sent)
         assert received(connection).startswith(b"HTTP/1.1 400")
+    assert shared.answers()
+
+
+@pytest.mark.parametrize("header", [b"X-A: " + b"a" * 1000 + b"\r\n", b"X" * 1000], ids=["many", "one"])
+def test_headers_without_end_are_refused(shared: Process, header: bytes) -> None:
+    start = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
+        connection.sendall(start + header * 20 + b"X: y\r\n\r\n")
+        replies = connection.recv(65536)
+        connection.sendall(start)
+        time.sleep(0.1)  # Else what follows may come with it, and be no further wait.
+        connection.sendall((header * 100)[: MAX_HEADER_BYTES + 1])
+        replies += received(connection)
+    assert replies.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 431" in replies
     assert shared.answers()
 
 
