@@ -4,10 +4,12 @@ import asyncio
 import gc
 import json
 import signal
+import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -532,6 +534,37 @@ def test_what_cannot_be_recorded_is_not_answered(
     assert len(asyncio.run(decided("a"))) == 1
     assert "a comment" not in caplog.text
     assert (desk.waiting, desk._ahead) == (0, 0)
+
+
+def test_a_locked_log_holds_up_its_own_requests_only(make: Make, tmp_path: Path) -> None:
+    app = make(max_wait_seconds=0.3)
+    lock = sqlite3.connect(tmp_path / "audit.db", isolation_level=None, check_same_thread=False)
+    with TestClient(app) as client, ThreadPoolExecutor(4) as pool:
+
+        def decide(_: int) -> tuple[int, float]:
+            started = time.monotonic()
+            status = client.post("/v1/decisions", json={"text": "hello"}).status_code
+            return status, time.monotonic() - started
+
+        assert decide(0)[0] == 200
+        lock.execute("BEGIN IMMEDIATE")
+        waiting = pool.submit(decide, 1)
+        started = time.monotonic()
+        for _ in range(3):
+            assert client.get("/healthz").status_code == 200
+        assert not waiting.done()
+        assert waiting.result()[0] == 503
+        assert [status for status, _ in pool.map(decide, range(4))] == [503] * 4
+        assert time.monotonic() - started < 5
+        lock.execute("ROLLBACK")
+        assert decide(0)[0] == 200
+        # One that is locked out for a short time only is decided.
+        lock.execute("BEGIN IMMEDIATE")
+        waiting = pool.submit(decide, 1)
+        time.sleep(0.1)
+        lock.execute("ROLLBACK")
+        assert waiting.result()[0] == 200
+    lock.close()
 
 
 def test_closing_decides_what_waits(opened: Callable[..., Desk], site: Site) -> None:
