@@ -335,6 +335,28 @@ def test_not_ready_without_its_audit_log(make: Make, monkeypatch: pytest.MonkeyP
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "2")
 
 
+def test_not_ready_after_a_decision_could_not_be_recorded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make()
+    with TestClient(app) as client:
+
+        def decided() -> tuple[int, int]:
+            status = client.post("/v1/decisions", json={"text": "hello"}).status_code
+            client.post("/v1/explain", json={"text": "hello"})  # Records nothing, so that it tells nothing.
+            return status, client.get("/readyz").status_code
+
+        assert decided() == (200, 200)
+        connection = app.state.audit._kept
+        connection.exec_driver_sql("PRAGMA query_only=1")
+        connection.commit()
+        assert decided() == (503, 503)
+        assert client.get("/readyz").json() == {"status": "the last decision could not be recorded"}
+        monkeypatch.setattr(desk_module, "UNREADY_SECONDS", 0)
+        assert client.get("/readyz").status_code == 200
+        monkeypatch.undo()
+        assert client.get("/readyz").status_code == 503
+        assert decided() == (200, 200)
+
+
 # --------------------------------------------------------------------------- the desk
 
 

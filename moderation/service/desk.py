@@ -36,6 +36,8 @@ TOGETHER_SECONDS = 0.025
 """How long that should take at most: what comes meanwhile waits for it."""
 LONG_CHARS = 10_000
 """A longer comment is judged in a thread, so that the service goes on answering what needs no judgement."""
+UNREADY_SECONDS = 60
+"""How long it counts as not ready since a decision could not be recorded: a proxy sends it nothing until it is."""
 MAX_ID_CHARS = 500
 
 
@@ -83,6 +85,7 @@ class Desk:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._closed = False
         self._locked_since: float | None = None
+        self._unrecorded_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ asked by requests
@@ -211,6 +214,11 @@ class Desk:
         """Whether it takes comments."""
         return not self._closed
 
+    @property
+    def records(self) -> bool:
+        """Whether the last decision could be recorded; after `UNREADY_SECONDS` one may try again."""
+        return self._unrecorded_at is None or time.monotonic() - self._unrecorded_at > UNREADY_SECONDS
+
     async def close(self) -> None:
         """Decide on what is waiting, then stop."""
         self._closed = True
@@ -288,6 +296,8 @@ class Desk:
                 return
             what = "recorded" if unrecorded else "judged"
             LOG.error("%d comments could not be %s: %s", count, what, _named(error))
+            if unrecorded:
+                self._unrecorded_at = time.monotonic()
             problem = Failed(f"the comment could not be {what}; try again")
         self.metrics.batch.observe(count)
         for job, start, end in portions:
@@ -334,7 +344,8 @@ class Desk:
                     await asyncio.to_thread(self.audit.record, rows)
                 else:
                     self.audit.record(rows)
-                self._locked_since = None
+                if rows:
+                    self._locked_since = self._unrecorded_at = None
                 return
             except SQLAlchemyError as error:
                 now = time.monotonic()

@@ -269,6 +269,8 @@ async def readyz(request: Request) -> JSONResponse:
     status = "ready" if desk.alive else "the desk has stopped"
     if desk.alive and not await anyio.to_thread.run_sync(request.app.state.audit.reachable):
         status = "the audit log cannot be reached"
+    elif desk.alive and not desk.records:
+        status = "the last decision could not be recorded"
     return JSONResponse({"status": status}, 200 if status == "ready" else 503)
 
 
