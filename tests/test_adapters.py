@@ -724,6 +724,29 @@ def key(locked: TestClient) -> str:
     return made
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1alpha1/comments:analyze", '{"comment": {"text": "x"}, "requestedAttributes": {"TOXICITY": {}}}'),
+        (
+            "/v1alpha1/comments:suggestscore",
+            '{"comment": {"text": "x"}, "attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}}',
+        ),
+        ("/v1/moderations", '{"input": "x"}'),
+        ("/1.1/comment-check", "blog=b&user_ip=1&comment_content=x"),
+        ("/1.1/submit-spam", "blog=b&user_ip=1&comment_content=x"),
+        ("/1.1/submit-ham", "api_key=any&blog=b&user_ip=1&comment_content=x"),
+    ],
+)
+def test_without_keys_no_page_of_another_site_gets_in(service: TestClient, path: str, body: str) -> None:
+    # What a page may send without the browser's asking first: a form, and text.
+    kind = "application/x-www-form-urlencoded" if path.startswith("/1.1") else "text/plain"
+    for origin in ("https://evil.example", "null"):
+        reply = service.post(path, content=body, headers={"Content-Type": kind, "Origin": origin})
+        assert reply.status_code == 403
+    assert service.post(path, content=body, headers={"Content-Type": kind}).status_code == 200
+
+
 def test_a_key_is_asked_for_in_each_protocol_s_way(locked: TestClient, key: str) -> None:
     body = {"comment": {"text": FINE}, "requestedAttributes": {"TOXICITY": {}}}
     form = {"blog": "b", "user_ip": "1", "comment_content": FINE}

@@ -24,7 +24,15 @@ from moderation.decision import Decision
 from moderation.errors import PolicyError
 from moderation.paths import DEFAULT_POLICY
 from moderation.policy import Policy
-from moderation.service.errors import Failed, NotFound, Overloaded, RateLimited, ServiceError, SlowClient
+from moderation.service.errors import (
+    Failed,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    ServiceError,
+    SlowClient,
+    Unauthorised,
+)
 from moderation.service.keys import Caller
 from moderation.service.sites import Site
 
@@ -228,8 +236,11 @@ async def authorised(request: Request, raw_key: str | None, scope: str) -> Calle
         As ``keys.authorise`` does.
     """
     keys = request.app.state.keys
-    if raw_key and keys.open_without and not keys.keys():
+    if keys.open_without and not keys.keys():
         raw_key = None
+        # Browsers name the page's origin; a form, as these protocols take it, any page may send without asking first.
+        if "origin" in request.headers:
+            raise Unauthorised("without keys, no web page is answered; add one", 403)
     caller: Caller = await keys.authorise(raw_key, scope, request)
     return caller
 
