@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from moderation.policy import ADAPTERS, GUIDELINES
 from moderation.service import akismet, coral, language, openai, perspective
 from moderation.service.adapter import mended, read_object
 from moderation.service.app import create_app
-from moderation.service.errors import Failed, Overloaded, RateLimited
+from moderation.service.errors import Failed, Overloaded, RateLimited, SlowClient
 from moderation.service.scale import RULE_SCORE, broken, places, score
 from moderation.service.settings import Settings
 
@@ -842,6 +843,41 @@ def test_a_comment_over_the_limit_is_no_way_round_coral_s_phase(service: TestCli
     assert phase(service, long, "open").json() == {"status": "NONE"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"comment": {"body": "' + b"x" * 100_000 + b'"}}',
+        b'{"comment": {"body": "x"}, "action": "FOO"}',
+        b'{"comment": {"body": 5}}',
+        b'{"comment": "x"}',
+        b"[]",
+        b"{",
+    ],
+    ids=lambda body: body[:50].decode(),
+)
+def test_a_wrong_request_is_no_way_round_coral_s_phase(service: TestClient, body: bytes) -> None:
+    headers = {"X-Coral-Signature": malformed.signature(body)}
+    before = let_through(service, "coral", "open")
+    for path, status in (("/coral", "SYSTEM_WITHHELD"), ("/sites/open/coral", "NONE")):
+        reply = service.post(path, content=body, headers=headers)
+        assert (reply.status_code, reply.json()) == (200, {"status": status})
+    assert let_through(service, "coral", "open") == before + 1
+
+
+def test_a_site_that_is_not_served_is_no_way_round_coral_s_phase(service: TestClient) -> None:
+    assert phase(service, site="none").json() == {"status": "SYSTEM_WITHHELD"}
+
+
+def test_a_slow_body_is_no_way_round_coral_s_phase(service: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(request: Request) -> NoReturn:
+        raise SlowClient("the body did not arrive in time")
+
+    monkeypatch.setattr(Request, "body", body)
+    reply = phase(service)
+    assert (reply.status_code, reply.json()) == (200, {"status": "SYSTEM_WITHHELD"})
+    assert reply.headers["connection"] == "close"
+
+
 def test_failures_log_no_comment(
     service: TestClient, broken_desk: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -871,6 +907,7 @@ def test_malformed_requests_get_a_4xx_in_the_protocol_s_shape(locked: TestClient
 def test_the_checker_sees_a_wrong_answer() -> None:
     json_ = {"content-type": "application/json"}
     assert malformed.wrong("coral", 500, json_, b"")
+    assert malformed.wrong("coral", 200, json_, b'{"status":"NONE"}')
     assert malformed.wrong("coral", 400, json_, b'{"detail": "Not Found"}')
     assert malformed.wrong("openai", 400, json_, b'{"error": {"message": "x"}}')
     assert malformed.wrong("perspective", 400, json_, b'{"error": {"code": 404, "message": "x", "status": "X"}}')
