@@ -1,8 +1,10 @@
 """The native API, the desk behind it, and its limits."""
 
 import asyncio
+import ctypes
 import gc
 import json
+import resource
 import signal
 import sqlite3
 import threading
@@ -22,7 +24,7 @@ from toys import POLICY
 
 from moderation import Comment, Decision, ModelError, Moderator, Policy, PolicyError
 from moderation.service import desk as desk_module
-from moderation.service.app import create_app
+from moderation.service.app import collect, create_app
 from moderation.service.audit import decision_json
 from moderation.service.desk import LONG_CHARS, TOGETHER, Desk
 from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceError
@@ -215,6 +217,23 @@ def test_a_reload_lets_go_of_the_old_policy(make: Make) -> None:
     assert state.reload()
     gc.collect()
     assert old() is None
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc")
+def test_what_a_reload_frees_goes_back_to_the_system() -> None:
+    def resident_mb() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() >> 20
+
+    def load() -> bytes:
+        return [bytes(600) for _ in range(300_000)][-1]  # The last lies above all that is freed.
+
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(load).result()
+        before = resident_mb()
+        collect()
+        assert resident_mb() < before - 100
+    assert len(kept) == 600
 
 
 def test_reloads_follow_one_another_and_the_last_that_was_asked_for_is_made(make: Make) -> None:

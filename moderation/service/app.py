@@ -5,6 +5,7 @@ a table ``[adapters.<name>]`` that it cannot use: asked at start and at every re
 """
 
 import asyncio
+import ctypes
 import gc
 import logging
 import signal
@@ -103,9 +104,9 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
             LOG.error("not reloaded, the old policy and model stay: %s", error)
             return False
         state.sites = sites  # One assignment: a request sees the old or the new, never a mixture.
-        if gc.get_freeze_count():  # As the server does.
-            gc.unfreeze()
-            gc.collect()
+        frozen = gc.get_freeze_count() > 0
+        collect()
+        if frozen:  # As the server does.
             gc.freeze()
         state.metrics.reloads.labels("done").inc()
         LOG.info("reloaded: %s", ", ".join(f"{site.name} {site.policy.identity}" for site in sites.values()))
@@ -123,6 +124,18 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
     document = app.openapi
     app.openapi = lambda: app.openapi_schema or native.add_bodies(document())  # type: ignore[method-assign]
     return app
+
+
+def collect() -> None:
+    """Let go of what is no longer in use, and give its memory back to the system.
+
+    The C library would keep it, for the thread that had it; which thread a reload runs in is chance.
+    """
+    gc.unfreeze()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim:
+        trim(0)
 
 
 @asynccontextmanager

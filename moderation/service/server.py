@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from moderation.errors import RecordError
-from moderation.service.app import create_app
+from moderation.service.app import collect, create_app
 from moderation.service.keys import KeyStore
 from moderation.service.limits import PatientProtocol
 from moderation.service.settings import Settings, read_settings
@@ -134,6 +134,8 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
         uvicorn.Server(config).run()
         return
     app.state.audit.close()
+    del app
+    collect()
     _Workers(config, [config.bind_socket()]).run()
 
 

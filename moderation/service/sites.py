@@ -58,6 +58,7 @@ def load_sites(settings: Settings, check: Callable[[Policy], None] = lambda poli
         site.moderator.review(_WARMING)
         if site.moderator.encoder:
             site.moderator.encoder.score([fold("Thank you.", site.policy.words)])
+    model.load.cache_clear()  # Else it would outlive the sites.
     return sites
 
 
