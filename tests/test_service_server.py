@@ -1,5 +1,6 @@
 """The service as a process: signals, slow clients, several workers, and an end without warning."""
 
+import asyncio
 import errno
 import json
 import os
@@ -12,15 +13,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 import pytest
+import uvicorn
 from toys import POLICY
+from uvicorn.server import ServerState
 
 from moderation.cli import main
 from moderation.service.audit import AuditLog
-from moderation.service.limits import MAX_HEADER_BYTES
+from moderation.service.limits import MAX_HEADER_BYTES, PatientProtocol
 
 Start = Callable[..., "Process"]
 
@@ -121,6 +124,30 @@ def test_a_signal_ends_it_when_what_was_accepted_is_answered(start: Start) -> No
     log.close()
     assert "clown" not in service.log.read_text()
     assert "Traceback" not in service.log.read_text()
+
+
+def test_what_was_sent_before_the_end_is_answered() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    async def run() -> bytes:
+        config, state = uvicorn.Config(app, log_config=None), ServerState()
+        config.load()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: PatientProtocol(config, state, {}), "127.0.0.1", 0
+        )
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            while not state.connections:
+                await asyncio.sleep(0.001)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for connection in list(state.connections):
+                connection.shutdown()
+            reply = await asyncio.to_thread(received, client)
+        server.close()
+        return reply
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 204")
 
 
 def test_reload_and_slow_clients(start: Start) -> None:

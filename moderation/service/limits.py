@@ -131,6 +131,10 @@ class PatientProtocol(HttpToolsProtocol):
         self._stop()
         super().on_headers_complete()
 
+    def shutdown(self) -> None:
+        """End when what has been sent by now is read: else it would be reset."""
+        self.loop.call_later(0.01, super().shutdown)
+
     def _wait(self) -> None:
         self._headers_due = self.loop.call_later(self.header_timeout_seconds, self._late)
 
