@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from moderation.policy import ADAPTERS, GUIDELINES
 from moderation.service import akismet, coral, language, openai, perspective
 from moderation.service.adapter import mended, read_object
 from moderation.service.app import create_app
-from moderation.service.errors import Failed, Overloaded, RateLimited
+from moderation.service.errors import Failed, Overloaded, RateLimited, SlowClient
 from moderation.service.scale import RULE_SCORE, broken, places, score
 from moderation.service.settings import Settings
 
@@ -724,6 +725,29 @@ def key(locked: TestClient) -> str:
     return made
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1alpha1/comments:analyze", '{"comment": {"text": "x"}, "requestedAttributes": {"TOXICITY": {}}}'),
+        (
+            "/v1alpha1/comments:suggestscore",
+            '{"comment": {"text": "x"}, "attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}}',
+        ),
+        ("/v1/moderations", '{"input": "x"}'),
+        ("/1.1/comment-check", "blog=b&user_ip=1&comment_content=x"),
+        ("/1.1/submit-spam", "blog=b&user_ip=1&comment_content=x"),
+        ("/1.1/submit-ham", "api_key=any&blog=b&user_ip=1&comment_content=x"),
+    ],
+)
+def test_without_keys_no_page_of_another_site_gets_in(service: TestClient, path: str, body: str) -> None:
+    # What a page may send without the browser's asking first: a form, and text.
+    kind = "application/x-www-form-urlencoded" if path.startswith("/1.1") else "text/plain"
+    for origin in ("https://evil.example", "null"):
+        reply = service.post(path, content=body, headers={"Content-Type": kind, "Origin": origin})
+        assert reply.status_code == 403
+    assert service.post(path, content=body, headers={"Content-Type": kind}).status_code == 200
+
+
 def test_a_key_is_asked_for_in_each_protocol_s_way(locked: TestClient, key: str) -> None:
     body = {"comment": {"text": FINE}, "requestedAttributes": {"TOXICITY": {}}}
     form = {"blog": "b", "user_ip": "1", "comment_content": FINE}
@@ -819,6 +843,41 @@ def test_a_comment_over_the_limit_is_no_way_round_coral_s_phase(service: TestCli
     assert phase(service, long, "open").json() == {"status": "NONE"}
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"comment": {"body": "' + b"x" * 100_000 + b'"}}',
+        b'{"comment": {"body": "x"}, "action": "FOO"}',
+        b'{"comment": {"body": 5}}',
+        b'{"comment": "x"}',
+        b"[]",
+        b"{",
+    ],
+    ids=lambda body: body[:50].decode(),
+)
+def test_a_wrong_request_is_no_way_round_coral_s_phase(service: TestClient, body: bytes) -> None:
+    headers = {"X-Coral-Signature": malformed.signature(body)}
+    before = let_through(service, "coral", "open")
+    for path, status in (("/coral", "SYSTEM_WITHHELD"), ("/sites/open/coral", "NONE")):
+        reply = service.post(path, content=body, headers=headers)
+        assert (reply.status_code, reply.json()) == (200, {"status": status})
+    assert let_through(service, "coral", "open") == before + 1
+
+
+def test_a_site_that_is_not_served_is_no_way_round_coral_s_phase(service: TestClient) -> None:
+    assert phase(service, site="none").json() == {"status": "SYSTEM_WITHHELD"}
+
+
+def test_a_slow_body_is_no_way_round_coral_s_phase(service: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(request: Request) -> NoReturn:
+        raise SlowClient("the body did not arrive in time")
+
+    monkeypatch.setattr(Request, "body", body)
+    reply = phase(service)
+    assert (reply.status_code, reply.json()) == (200, {"status": "SYSTEM_WITHHELD"})
+    assert reply.headers["connection"] == "close"
+
+
 def test_failures_log_no_comment(
     service: TestClient, broken_desk: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -848,6 +907,7 @@ def test_malformed_requests_get_a_4xx_in_the_protocol_s_shape(locked: TestClient
 def test_the_checker_sees_a_wrong_answer() -> None:
     json_ = {"content-type": "application/json"}
     assert malformed.wrong("coral", 500, json_, b"")
+    assert malformed.wrong("coral", 200, json_, b'{"status":"NONE"}')
     assert malformed.wrong("coral", 400, json_, b'{"detail": "Not Found"}')
     assert malformed.wrong("openai", 400, json_, b'{"error": {"message": "x"}}')
     assert malformed.wrong("perspective", 400, json_, b'{"error": {"code": 404, "message": "x", "status": "X"}}')

@@ -1,10 +1,17 @@
 """The native API, the desk behind it, and its limits."""
 
 import asyncio
+import ctypes
+import gc
 import json
+import resource
+import signal
+import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +24,7 @@ from toys import POLICY
 
 from moderation import Comment, Decision, ModelError, Moderator, Policy, PolicyError
 from moderation.service import desk as desk_module
-from moderation.service.app import create_app
+from moderation.service.app import collect, create_app
 from moderation.service.audit import decision_json
 from moderation.service.desk import LONG_CHARS, TOGETHER, Desk
 from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceError
@@ -204,6 +211,57 @@ def test_reload_takes_the_new_and_keeps_the_old_if_it_is_bad(make: Make, tmp_pat
         assert 'moderation_reloads_total{outcome="kept the old"} 4.0' in client.get("/metrics").text
 
 
+def test_a_reload_lets_go_of_the_old_policy(make: Make) -> None:
+    state = make().state
+    old = weakref.ref(state.sites["default"].policy)
+    assert state.reload()
+    gc.collect()
+    assert old() is None
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="needs glibc")
+def test_what_a_reload_frees_goes_back_to_the_system() -> None:
+    def resident_mb() -> int:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() >> 20
+
+    def load() -> bytes:
+        return [bytes(600) for _ in range(300_000)][-1]  # The last lies above all that is freed.
+
+    with ThreadPoolExecutor(1) as pool:
+        kept = pool.submit(load).result()
+        before = resident_mb()
+        collect()
+        assert resident_mb() < before - 100
+    assert len(kept) == 600
+
+
+def test_reloads_follow_one_another_and_the_last_that_was_asked_for_is_made(make: Make) -> None:
+    app = make()
+    begun, go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def reload() -> bool:
+        begun.release()
+        assert go.acquire(timeout=5)
+        raise ZeroDivisionError  # Even a bug is not the end of reloads.
+
+    app.state.reload = reload
+
+    async def run() -> None:
+        async with app.router.lifespan_context(app):
+            signal.raise_signal(signal.SIGHUP)
+            assert await asyncio.to_thread(begun.acquire, timeout=120)
+            for _ in range(2):
+                signal.raise_signal(signal.SIGHUP)
+            assert not await asyncio.to_thread(begun.acquire, timeout=0.2)
+            go.release()
+            assert await asyncio.to_thread(begun.acquire, timeout=120)
+            go.release()
+            assert not await asyncio.to_thread(begun.acquire, timeout=0.2)
+
+    asyncio.run(run())
+
+
 # --------------------------------------------------------------------------- audit, policy, metrics
 
 
@@ -287,12 +345,35 @@ def test_not_ready_without_its_audit_log(make: Make, monkeypatch: pytest.MonkeyP
     app = make()
     with TestClient(app) as client:
         assert client.get("/readyz").json() == {"status": "ready"}
+        assert [client.head(path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
         monkeypatch.setattr(app.state.audit, "reachable", lambda: False)
         assert client.get("/readyz").status_code == 503
         client.portal.call(app.state.desk.close)  # type: ignore[union-attr]
         assert client.get("/readyz").json() == {"status": "the desk has stopped"}
         reply = client.post("/v1/decisions", json={"text": "late"})
         assert (reply.status_code, reply.headers["retry-after"]) == (503, "2")
+
+
+def test_not_ready_after_a_decision_could_not_be_recorded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make()
+    with TestClient(app) as client:
+
+        def decided() -> tuple[int, int]:
+            status = client.post("/v1/decisions", json={"text": "hello"}).status_code
+            client.post("/v1/explain", json={"text": "hello"})  # Records nothing, so that it tells nothing.
+            return status, client.get("/readyz").status_code
+
+        assert decided() == (200, 200)
+        connection = app.state.audit._kept
+        connection.exec_driver_sql("PRAGMA query_only=1")
+        connection.commit()
+        assert decided() == (503, 503)
+        assert client.get("/readyz").json() == {"status": "the last decision could not be recorded"}
+        monkeypatch.setattr(desk_module, "UNREADY_SECONDS", 0)
+        assert client.get("/readyz").status_code == 200
+        monkeypatch.undo()
+        assert client.get("/readyz").status_code == 503
+        assert decided() == (200, 200)
 
 
 # --------------------------------------------------------------------------- the desk
@@ -496,6 +577,37 @@ def test_what_cannot_be_recorded_is_not_answered(
     assert (desk.waiting, desk._ahead) == (0, 0)
 
 
+def test_a_locked_log_holds_up_its_own_requests_only(make: Make, tmp_path: Path) -> None:
+    app = make(max_wait_seconds=0.3)
+    lock = sqlite3.connect(tmp_path / "audit.db", isolation_level=None, check_same_thread=False)
+    with TestClient(app) as client, ThreadPoolExecutor(4) as pool:
+
+        def decide(_: int) -> tuple[int, float]:
+            started = time.monotonic()
+            status = client.post("/v1/decisions", json={"text": "hello"}).status_code
+            return status, time.monotonic() - started
+
+        assert decide(0)[0] == 200
+        lock.execute("BEGIN IMMEDIATE")
+        waiting = pool.submit(decide, 1)
+        started = time.monotonic()
+        for _ in range(3):
+            assert client.get("/healthz").status_code == 200
+        assert not waiting.done()
+        assert waiting.result()[0] == 503
+        assert [status for status, _ in pool.map(decide, range(4))] == [503] * 4
+        assert time.monotonic() - started < 5
+        lock.execute("ROLLBACK")
+        assert decide(0)[0] == 200
+        # One that is locked out for a short time only is decided.
+        lock.execute("BEGIN IMMEDIATE")
+        waiting = pool.submit(decide, 1)
+        time.sleep(0.1)
+        lock.execute("ROLLBACK")
+        assert waiting.result()[0] == 200
+    lock.close()
+
+
 def test_closing_decides_what_waits(opened: Callable[..., Desk], site: Site) -> None:
     desk = opened()
     log: Any = desk.audit
@@ -578,14 +690,51 @@ def test_options_count_before_the_environment_before_the_file(tmp_path: Path, mo
     found = read_settings(file, port=5, policy=None)
     assert (found.port, found.workers, found.host, found.policy) == (5, 4, "::1", None)
     assert found.coral_secrets == ["one", "two"]
-    assert found.sites["sport"].policy == Path("sport.toml")
+    assert found.sites["sport"].policy == tmp_path / "sport.toml"
     assert found.loopback
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "given"),
+    [
+        ('policy = "house.toml"', "policy", "{folder}/house.toml"),
+        ('policy = "/etc/house.toml"', "policy", "/etc/house.toml"),
+        ('model = "../m"', "model", "{folder}/../m"),
+        ('state = "state"', "audit_url", "sqlite:///{folder}/state/audit.db"),
+        ('audit = "sqlite:///log.db"', "audit_url", "sqlite:///{folder}/log.db"),
+        ('audit = "sqlite:////var/log.db"', "audit_url", "sqlite:////var/log.db"),
+        ('audit = "postgresql://a@b/c"', "audit_url", "postgresql://a@b/c"),
+        ("port = 8000", "state", "moderation-state"),
+    ],
+)
+def test_paths_in_the_file_are_relative_to_it(tmp_path: Path, line: str, name: str, given: str) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text(line)
+    assert str(getattr(read_settings(file), name)) == given.format(folder=tmp_path)
+
+
+def test_paths_in_options_and_environment_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "service.toml"
+    file.write_text('policy = "file.toml"\nmodel = "file"\n[sites.sport]\npolicy = "sport.toml"\n')
+    monkeypatch.setenv("MODERATION_MODEL", "environment")
+    monkeypatch.setenv("MODERATION_SITES__SPORT__POLICY", "environment.toml")
+    found = read_settings(file, policy="option.toml")
+    assert (found.policy, found.model, found.sites["sport"].policy) == (
+        Path("option.toml"),
+        Path("environment"),
+        Path("environment.toml"),
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
         ("port = 70000", "port: "),
+        ("sites = 5", "sites: "),
+        ("[sites]\nx = 5", "sites.x: "),
+        ("policy = 5", "policy: "),
         ('workers = "many"', "workers: "),
         ("prot = 1", "prot: "),
         ('[sites.x]\npolice = "x"', "sites.x.police: "),

@@ -1,5 +1,7 @@
 """The service as a process: signals, slow clients, several workers, and an end without warning."""
 
+import asyncio
+import errno
 import json
 import os
 import re
@@ -7,16 +9,21 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import httpx
 import pytest
+import uvicorn
 from toys import POLICY
+from uvicorn.server import ServerState
 
 from moderation.cli import main
 from moderation.service.audit import AuditLog
+from moderation.service.limits import MAX_HEADER_BYTES, PatientProtocol
 
 Start = Callable[..., "Process"]
 
@@ -119,6 +126,30 @@ def test_a_signal_ends_it_when_what_was_accepted_is_answered(start: Start) -> No
     assert "Traceback" not in service.log.read_text()
 
 
+def test_what_was_sent_before_the_end_is_answered() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    async def run() -> bytes:
+        config, state = uvicorn.Config(app, log_config=None), ServerState()
+        config.load()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: PatientProtocol(config, state, {}), "127.0.0.1", 0
+        )
+        with socket.create_connection(server.sockets[0].getsockname()) as client:
+            while not state.connections:
+                await asyncio.sleep(0.001)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            for connection in list(state.connections):
+                connection.shutdown()
+            reply = await asyncio.to_thread(received, client)
+        server.close()
+        return reply
+
+    assert asyncio.run(run()).startswith(b"HTTP/1.1 204")
+
+
 def test_reload_and_slow_clients(start: Start) -> None:
     service = start(MODERATION_HEADER_TIMEOUT_SECONDS="0.5", MODERATION_BODY_TIMEOUT_SECONDS="0.5")
     first = service.identity()
@@ -164,6 +195,21 @@ def test_what_is_no_http_is_refused(shared: Process, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", shared.port)) as connection:
         connection.sendall(sent)
         assert received(connection).startswith(b"HTTP/1.1 400")
+    assert shared.answers()
+
+
+@pytest.mark.parametrize("header", [b"X-A: " + b"a" * 1000 + b"\r\n", b"X" * 1000], ids=["many", "one"])
+def test_headers_without_end_are_refused(shared: Process, header: bytes) -> None:
+    start = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", shared.port)) as connection:
+        connection.sendall(start + header * 20 + b"X: y\r\n\r\n")
+        replies = connection.recv(65536)
+        connection.sendall(start)
+        time.sleep(0.1)  # Else what follows may come with it, and be no further wait.
+        connection.sendall((header * 100)[: MAX_HEADER_BYTES + 1])
+        replies += received(connection)
+    assert replies.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 431" in replies
     assert shared.answers()
 
 
@@ -217,6 +263,17 @@ def test_several_workers_are_one_service(start: Start) -> None:
     assert service.end() == 0
 
 
+@pytest.fixture
+def used() -> Iterator[int]:
+    """A port that another listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield int(other.getsockname()[1])
+
+
+def full(**options: str) -> NoReturn:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "status", "told"),
     [
@@ -225,6 +282,13 @@ def test_several_workers_are_one_service(start: Start) -> None:
         (["--port", "70000"], {}, 2, "port"),
         (["--config", "none.toml"], {}, 2, "none.toml: no such file"),
         ([], {"MODERATION_WORKERS": "none"}, 2, "workers"),
+        ([], {"MODERATION_DRAIN_SECONDS": "inf"}, 2, "drain_seconds"),
+        ([], {"MODERATION_IDLE_TIMEOUT_SECONDS": "inf"}, 2, "idle_timeout_seconds"),
+        ([], {"MODERATION_SESSION_HOURS": "inf"}, 2, "session_hours"),
+        (["--workers", "2"], {"TMPDIR": "full"}, 2, "No space left on device"),
+        (["--port", "USED"], {}, 2, "already in use"),
+        (["--port", "USED", "--workers", "2"], {}, 2, "already in use"),
+        (["--port", "USED", "--host", "localhost"], {}, 2, "already in use"),
         (["--policy", "none.toml"], {}, 3, "none.toml"),
         (["--model", "/"], {}, 3, "no such file"),
         (["--audit", "nonsense"], {}, 2, "audit log"),
@@ -236,6 +300,7 @@ def test_what_it_cannot_start_with_is_told_in_a_line(
     toy_model: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    used: int,
     options: list[str],
     environment: dict[str, str],
     status: int,
@@ -243,9 +308,12 @@ def test_what_it_cannot_start_with_is_told_in_a_line(
 ) -> None:
     given = {"--state": tmp_path, "--policy": toy_file, "--model": toy_model}
     words = [part for name, value in given.items() if name not in options for part in (name, str(value))]
-    monkeypatch.setattr(sys, "argv", ["moderation", "serve", *words, *options])
+    words += [str(used) if word == "USED" else word for word in options]
+    monkeypatch.setattr(sys, "argv", ["moderation", "serve", *words])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    if "TMPDIR" in environment:
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
     with pytest.raises(SystemExit) as end:
         main()
     error = capsys.readouterr().err

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn, TypeVar
+from weakref import finalize
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -23,7 +24,15 @@ from moderation.decision import Decision
 from moderation.errors import PolicyError
 from moderation.paths import DEFAULT_POLICY
 from moderation.policy import Policy
-from moderation.service.errors import Failed, NotFound, Overloaded, RateLimited, ServiceError, SlowClient
+from moderation.service.errors import (
+    Failed,
+    NotFound,
+    Overloaded,
+    RateLimited,
+    ServiceError,
+    SlowClient,
+    Unauthorised,
+)
 from moderation.service.keys import Caller
 from moderation.service.sites import Site
 
@@ -166,16 +175,15 @@ Options = TypeVar("Options")
 
 
 def per_policy(read: Callable[[Policy], Options]) -> Callable[[Policy], Options]:
-    """Let a table be read once for each policy loaded, not for each request."""
-    known: dict[int, tuple[Policy, Options]] = {}
+    """Let a table be read once for each policy loaded, not for each request; what was read goes with the policy."""
+    known: dict[int, Options] = {}
 
     def options(policy: Policy) -> Options:
-        found = known.get(id(policy))
-        if found is None or found[0] is not policy:
-            if len(known) > 200:  # Policies that reloads have replaced.
-                known.clear()
-            known[id(policy)] = found = policy, read(policy)
-        return found[1]
+        key = id(policy)
+        if key not in known:
+            known[key] = read(policy)
+            finalize(policy, known.pop, key, None)
+        return known[key]
 
     return options
 
@@ -228,8 +236,11 @@ async def authorised(request: Request, raw_key: str | None, scope: str) -> Calle
         As ``keys.authorise`` does.
     """
     keys = request.app.state.keys
-    if raw_key and keys.open_without and not keys.keys():
+    if keys.open_without and not keys.keys():
         raw_key = None
+        # Browsers name the page's origin; a form, as these protocols take it, any page may send without asking first.
+        if "origin" in request.headers:
+            raise Unauthorised("without keys, no web page is answered; add one", 403)
     caller: Caller = await keys.authorise(raw_key, scope, request)
     return caller
 

@@ -5,6 +5,7 @@ a table ``[adapters.<name>]`` that it cannot use: asked at start and at every re
 """
 
 import asyncio
+import ctypes
 import gc
 import logging
 import signal
@@ -103,9 +104,9 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
             LOG.error("not reloaded, the old policy and model stay: %s", error)
             return False
         state.sites = sites  # One assignment: a request sees the old or the new, never a mixture.
-        if gc.get_freeze_count():  # As the server does.
-            gc.unfreeze()
-            gc.collect()
+        frozen = gc.get_freeze_count() > 0
+        collect()
+        if frozen:  # As the server does.
             gc.freeze()
         state.metrics.reloads.labels("done").inc()
         LOG.info("reloaded: %s", ", ".join(f"{site.name} {site.policy.identity}" for site in sites.values()))
@@ -125,28 +126,46 @@ def create_app(settings: Settings, reread: Callable[[], Settings] | None = None)
     return app
 
 
+def collect() -> None:
+    """Let go of what is no longer in use, and give its memory back to the system.
+
+    The C library would keep it, for the thread that had it; which thread a reload runs in is chance.
+    """
+    gc.unfreeze()
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim:
+        trim(0)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     main = threading.current_thread() is threading.main_thread()
-    reloads: set[asyncio.Future[bool]] = set()
-
-    def reload() -> None:
-        task = loop.run_in_executor(None, app.state.reload)
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
+    asked = asyncio.Event()
     if main:
-        loop.add_signal_handler(signal.SIGHUP, reload)
-    checkpoints = asyncio.create_task(_checkpoints(app.state.audit))
+        loop.add_signal_handler(signal.SIGHUP, asked.set)
+    tasks = [asyncio.create_task(_checkpoints(app.state.audit)), asyncio.create_task(_reloads(app.state.reload, asked))]
     try:
         yield
     finally:
-        checkpoints.cancel()
+        for task in tasks:
+            task.cancel()
         if main:
             loop.remove_signal_handler(signal.SIGHUP)
         await app.state.desk.close()
         app.state.audit.close()
+
+
+async def _reloads(reload: Callable[[], bool], asked: asyncio.Event) -> None:
+    """Reload when asked, once at a time: side by side, one that read older files could be the last to be done."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await asyncio.to_thread(reload)
+        except Exception as error:
+            LOG.error("not reloaded, a bug of moderation: %s", type(error).__name__)
 
 
 async def _checkpoints(audit: AuditLog) -> None:

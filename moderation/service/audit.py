@@ -7,6 +7,7 @@ Rows are only ever added. Two things take something away, and leave a row that s
 import hmac
 import json
 import secrets
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -55,6 +56,16 @@ class Recorded:
     decision: Decision
     json: bytes
     text: bytes
+
+
+LOCK_MS = 25
+"""How long `AuditLog.record` waits for SQLite's lock: the event loop waits with it."""
+
+
+def is_locked(error: SQLAlchemyError) -> bool:
+    """Whether another holds SQLite's lock, so that the same may succeed later."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def decision_json(decision: Decision) -> bytes:
@@ -139,7 +150,13 @@ class AuditLog:
     # ------------------------------------------------------------------ adding
 
     def record(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add rows that `row` made, in one transaction."""
+        """Add rows that `row` made, in one transaction.
+
+        Raises
+        ------
+        SQLAlchemyError
+            When that fails; `is_locked` tells whether SQLite's file was only locked.
+        """
         if not rows:
             return
         values = [tuple(row[name] for name in self._order) for row in rows] if self._order else list(rows)
@@ -150,6 +167,10 @@ class AuditLog:
     def _recording(self) -> Iterator[Connection]:
         """Give the connection to record with; SQLite's stays open until something goes wrong on it."""
         connection = self._kept or self.engine.connect()
+        if not self.remote and self._kept is None:
+            connection.detach()  # Other users of the pool wait longer for a lock.
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={LOCK_MS}")
+            connection.commit()
         self._kept = None
         try:
             yield connection

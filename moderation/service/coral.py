@@ -19,6 +19,7 @@ from typing import Any
 import re2
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
@@ -37,9 +38,10 @@ from moderation.service.adapter import (
     site_for,
     text_id,
 )
-from moderation.service.errors import Failed, RateLimited, ServiceError, TooLarge, Unauthorised
+from moderation.service.errors import Failed, Overloaded, ServiceError, SlowClient, Unauthorised
 from moderation.service.keys import Caller, raw_key_of
 from moderation.service.scale import broken
+from moderation.service.sites import DEFAULT_SITE, Site
 
 LOG = logging.getLogger("moderation.service")
 DOOR = "coral"
@@ -214,10 +216,33 @@ router = APIRouter(route_class=shaped(render), include_in_schema=False)
 
 @router.post("/coral")
 async def moderate(request: Request) -> Response:
-    """Tell Coral what to do with a comment."""
-    body = await request.body()
-    caller = await _caller(request, body)
-    data = read_object(body)
+    """Tell Coral what to do with a comment; anything wrong with the request but its sender counts as a failure."""
+    sites = request.app.state.sites
+    site: Site = sites.get(request.scope.get("site"), sites[DEFAULT_SITE])
+    failure: ServiceError
+    try:
+        body = await request.body()
+        caller = await _caller(request, body)
+        site = site_for(request, caller)
+        data = read_object(body)
+        site = site_for(request, caller, _text(data, "site", "id"))
+        return JSONResponse(await _judged(request, data, site, caller))
+    except (Unauthorised, ClientDisconnect):
+        raise
+    except ServiceError as error:
+        if not isinstance(error, Overloaded | Failed):  # Those are logged or counted where they arise.
+            LOG.warning("coral: %s", error.message)
+        failure = error
+    except Exception as error:  # A bug of ours is no way past the phase; its message may hold the comment.
+        LOG.error("coral: %s", type(error).__name__)
+        failure = Failed()
+    # Of a comment that could not be judged `decide` has asked already, and goes on only where it is let through.
+    fails_open = request.app.state.desk.fails_open(site, DOOR)
+    answered = {"status": "NONE"} if fails_open else _closed(failure, _options(site.policy))
+    return JSONResponse(answered, headers={"Connection": "close"} if isinstance(failure, SlowClient) else {})
+
+
+async def _judged(request: Request, data: Mapping[str, Any], site: Site, caller: Caller) -> dict[str, Any]:
     if data.get("action", "NEW") not in _ACTIONS:
         raise Malformed(f"action: must be one of {', '.join(_ACTIONS)}", "action")
     text = _text(data, "comment", "body")
@@ -225,25 +250,13 @@ async def moderate(request: Request) -> Response:
         raise Malformed("comment.body: missing", "comment.body")
     role = _text(data, "author", "role")
     article = _text(data, "story", "url") or ""
-    name = _text(data, "site", "id")
-    site = site_for(request, caller, name)
     options = _options(site.policy)
     if role in options.exempt_roles:
-        return JSONResponse({"status": "NONE"})
-    fails_open = request.app.state.desk.fails_open
-    try:
-        text = with_links(text)
-        comment = Comment(text, text_id(request, text), article)
-        decisions = await decide(request, [comment], site=site, door=DOOR, caller=caller)
-        return JSONResponse(answer(decisions[0], options, site.policy) if decisions else {"status": "NONE"})
-    except ServiceError as error:
-        # Coral would publish what it is told is too long, or too often; `decide` has asked of the rest.
-        if isinstance(error, TooLarge | RateLimited) and fails_open(site, DOOR):
-            return JSONResponse({"status": "NONE"})
-        return JSONResponse(_closed(error, options))
-    except Exception as error:  # A bug of ours is no way past the phase; its message may hold the comment.
-        LOG.error("coral: %s", type(error).__name__)
-        return JSONResponse({"status": "NONE"} if fails_open(site, DOOR) else _closed(Failed(), options))
+        return {"status": "NONE"}
+    text = with_links(text)
+    comment = Comment(text, text_id(request, text), article)
+    decisions = await decide(request, [comment], site=site, door=DOOR, caller=caller)
+    return answer(decisions[0], options, site.policy) if decisions else {"status": "NONE"}
 
 
 router.add_api_route("/coral", no_such_path, methods=[name for name in EVERY_METHOD if name != "POST"])

@@ -14,7 +14,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
-from moderation.service.audit import AuditLog, Recorded, decision_json
+from moderation.service.audit import LOCK_MS, AuditLog, Recorded, decision_json, is_locked
 from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceError, TooLarge, Unreadable
 from moderation.service.keys import Caller
 from moderation.service.metrics import Metrics
@@ -36,6 +36,8 @@ TOGETHER_SECONDS = 0.025
 """How long that should take at most: what comes meanwhile waits for it."""
 LONG_CHARS = 10_000
 """A longer comment is judged in a thread, so that the service goes on answering what needs no judgement."""
+UNREADY_SECONDS = 60
+"""How long it counts as not ready since a decision could not be recorded: a proxy sends it nothing until it is."""
 MAX_ID_CHARS = 500
 
 
@@ -82,6 +84,8 @@ class Desk:
         self._jobs: deque[_Job] = deque()
         self._buckets: dict[str, tuple[float, float]] = {}
         self._closed = False
+        self._locked_since: float | None = None
+        self._unrecorded_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ asked by requests
@@ -210,6 +214,11 @@ class Desk:
         """Whether it takes comments."""
         return not self._closed
 
+    @property
+    def records(self) -> bool:
+        """Whether the last decision could be recorded; after `UNREADY_SECONDS` one may try again."""
+        return self._unrecorded_at is None or time.monotonic() - self._unrecorded_at > UNREADY_SECONDS
+
     async def close(self) -> None:
         """Decide on what is waiting, then stop."""
         self._closed = True
@@ -287,6 +296,8 @@ class Desk:
                 return
             what = "recorded" if unrecorded else "judged"
             LOG.error("%d comments could not be %s: %s", count, what, _named(error))
+            if unrecorded:
+                self._unrecorded_at = time.monotonic()
             problem = Failed(f"the comment could not be {what}; try again")
         self.metrics.batch.observe(count)
         for job, start, end in portions:
@@ -319,14 +330,30 @@ class Desk:
             for one, job in zip(recorded, owners, strict=True)
             if job.record
         ]
-        if self.audit.remote:
-            await asyncio.to_thread(self.audit.record, rows)
-        else:
-            self.audit.record(rows)
+        await self._record(rows)
         for one, job in zip(recorded, owners, strict=True):
             job.done.append(one)
             if job.record:
                 self.metrics.decided(one.decision, job.door, job.site.name)
+
+    async def _record(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record rows; while another holds SQLite's lock, the event loop goes on and it is tried again."""
+        while True:
+            try:
+                if self.audit.remote:
+                    await asyncio.to_thread(self.audit.record, rows)
+                else:
+                    self.audit.record(rows)
+                if rows:
+                    self._locked_since = self._unrecorded_at = None
+                return
+            except SQLAlchemyError as error:
+                now = time.monotonic()
+                self._locked_since = self._locked_since or now
+                # From the first that was locked out: else each of those behind it would wait as long once more.
+                if not is_locked(error) or now - self._locked_since > self.settings.max_wait_seconds:
+                    raise
+            await asyncio.sleep(LOCK_MS / 1000)
 
 
 def _named(error: Exception) -> str:

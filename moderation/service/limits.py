@@ -17,6 +17,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+MAX_HEADER_BYTES = 64 << 10
+_HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _SITES = "/sites/"
 
 
@@ -88,13 +90,25 @@ def _declared(scope: Scope) -> int:
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's, with an end to its patience: a request's headers must be there in time."""
+    """uvicorn's, with an end to its patience: a request's headers must be there in time, and not without end."""
 
     header_timeout_seconds = 10.0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._headers_due: asyncio.TimerHandle | None = None
+        self._unfinished = 0
+        """Bytes of headers that have no end yet."""
+
+    def data_received(self, data: bytes) -> None:
+        """Read what came, and refuse headers that go on and on."""
+        due = self._headers_due
+        super().data_received(data)
+        # The same wait still: all that came was headers.
+        self._unfinished = self._unfinished + len(data) if due and due is self._headers_due else 0
+        if self._unfinished > MAX_HEADER_BYTES and not self.transport.is_closing():
+            self.transport.write(_HEADERS_TOO_LARGE)
+            self.transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start to wait for the first request."""
@@ -116,6 +130,10 @@ class PatientProtocol(HttpToolsProtocol):
         """Wait no more."""
         self._stop()
         super().on_headers_complete()
+
+    def shutdown(self) -> None:
+        """End when what has been sent by now is read: else it would be reset."""
+        self.loop.call_later(0.01, super().shutdown)
 
     def _wait(self) -> None:
         self._headers_due = self.loop.call_later(self.header_timeout_seconds, self._late)

@@ -254,12 +254,14 @@ async def show_policy(request: Request, site: Annotated[str | None, Query(max_le
     )
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["service"], responses={200: {"model": StateOut}})
 async def healthz() -> JSONResponse:
     """Tell that the process answers."""
     return JSONResponse({"status": "ok"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", tags=["service"], responses={200: {"model": StateOut}, 503: {"model": StateOut}})
 async def readyz(request: Request) -> JSONResponse:
     """Tell whether decisions can be made and recorded: 200, else 503."""
@@ -267,6 +269,8 @@ async def readyz(request: Request) -> JSONResponse:
     status = "ready" if desk.alive else "the desk has stopped"
     if desk.alive and not await anyio.to_thread.run_sync(request.app.state.audit.reachable):
         status = "the audit log cannot be reached"
+    elif desk.alive and not desk.records:
+        status = "the last decision could not be recorded"
     return JSONResponse({"status": status}, 200 if status == "ready" else 503)
 
 

@@ -1,5 +1,6 @@
 """Runs the application on uvicorn: one process, or several behind one socket."""
 
+import asyncio
 import gc
 import os
 import signal
@@ -14,7 +15,7 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from moderation.errors import RecordError
-from moderation.service.app import create_app
+from moderation.service.app import collect, create_app
 from moderation.service.keys import KeyStore
 from moderation.service.limits import PatientProtocol
 from moderation.service.settings import Settings, read_settings
@@ -54,6 +55,28 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
+def check_address(settings: Settings) -> None:
+    """Refuse an address that cannot be listened on, before anything is loaded.
+
+    Raises
+    ------
+    RecordError
+        When the port is in use, say, or the host no address of this machine.
+    """
+
+    async def listen() -> None:
+        server = await asyncio.get_running_loop().create_server(
+            asyncio.Protocol, settings.host, settings.port, start_serving=False
+        )
+        server.close()
+
+    try:
+        asyncio.run(listen())
+    except OSError as error:
+        told = error.strerror or error
+        raise RecordError("serve", 0, f"cannot listen on {settings.host}, port {settings.port}: {told}") from error
+
+
 def make_app(file: Path | None, options: dict[str, Any]) -> FastAPI:
     """Make the application from its settings' sources, so that they can be read again."""
     sys.setswitchinterval(0.001)  # What reads the audit log computes in threads; a request shall not wait 5 ms for one.
@@ -77,12 +100,16 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
     """
     settings = read_settings(file, **options)
     check_exposure(settings)
+    check_address(settings)
     connections = _raise_file_limit()
-    if settings.workers > 1:
-        folder = tempfile.TemporaryDirectory(prefix="moderation-metrics-")
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     application = partial(make_app, file, options)
-    app = application()  # Also where workers make their own: what cannot be used is told here, once.
+    try:
+        if settings.workers > 1:
+            folder = tempfile.TemporaryDirectory(prefix="moderation-metrics-")
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
+        app = application()  # Also where workers make their own: what cannot be used is told here, once.
+    except OSError as error:
+        raise RecordError("serve", 0, f"cannot start: {error}") from error
     config = uvicorn.Config(
         app if settings.workers == 1 else application,
         factory=settings.workers > 1,
@@ -107,6 +134,8 @@ def serve(file: Path | None, options: dict[str, Any]) -> None:
         uvicorn.Server(config).run()
         return
     app.state.audit.close()
+    del app
+    collect()
     _Workers(config, [config.bind_socket()]).run()
 
 

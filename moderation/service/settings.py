@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from moderation.errors import RecordError
 
+_PATHS = ("policy", "model", "state")
+_SQLITE = "sqlite:///"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -24,11 +26,39 @@ class SiteSettings(BaseModel):
     classifier: Literal["cascade", "linear", "encoder"] | None = None
 
 
+class _FromFile(TomlConfigSettingsSource):
+    """The file's lines; paths in it are relative to its own folder."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = dict(super().__call__())
+        folder = Path(str(self.toml_file_path)).parent
+
+        def placed(table: dict[str, Any]) -> dict[str, Any]:
+            return {
+                name: str(folder / value) if name in _PATHS and isinstance(value, str) else value
+                for name, value in table.items()
+            }
+
+        found = placed(found)
+        if isinstance(found.get("sites"), dict):
+            found["sites"] = {
+                name: placed(site) if isinstance(site, dict) else site for name, site in found["sites"].items()
+            }
+        audit = found.get("audit")
+        if isinstance(audit, str) and audit.startswith(_SQLITE) and audit not in (_SQLITE, f"{_SQLITE}:memory:"):
+            found["audit"] = f"{_SQLITE}{folder / audit.removeprefix(_SQLITE)}"
+        return found
+
+
 class Settings(BaseSettings):
     """All that the service can be told; see docs/service.md."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MODERATION_", env_nested_delimiter="__", extra="forbid", env_ignore_empty=True
+        env_prefix="MODERATION_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
     file: ClassVar[Path | None] = None
 
@@ -77,7 +107,7 @@ class Settings(BaseSettings):
         """Options first, then the environment, then the file."""
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if cls.file:
-            sources.append(TomlConfigSettingsSource(settings_cls, cls.file))
+            sources.append(_FromFile(settings_cls, cls.file))
         return tuple(sources)
 
     @property
