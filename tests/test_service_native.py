@@ -176,6 +176,54 @@ def test_sites_are_chosen_by_header_field_and_path(make: Make, toy_file: Path, t
         assert sites == {"strict", "default"}
 
 
+@pytest.mark.parametrize(
+    ("prefix", "headers", "field", "site"),
+    [
+        ("", {}, {}, "default"),
+        ("/sites/default", {}, {}, "default"),
+        ("", {"X-Site": "default"}, {}, "default"),
+        ("", {}, {"site": "default"}, "default"),
+        ("/sites/sport", {}, {}, "sport"),
+        ("", {"X-Site": "sport"}, {}, "sport"),
+        ("", {}, {"site": "sport"}, "sport"),
+        ("/sites/sport", {"X-Site": "default"}, {"site": "default"}, "sport"),
+    ],
+)
+def test_the_audit_log_is_asked_about_one_site(
+    make: Make, prefix: str, headers: dict[str, str], field: dict[str, str], site: str
+) -> None:
+    with TestClient(make(sites={"sport": {}})) as client:
+        for name in ("default", "sport", "sport", "default"):
+            client.post(f"/sites/{name}/v1/decisions", json={"id": "17", "text": "hello"}).raise_for_status()
+        named = {"headers": headers, "params": field}
+        assert client.get(f"{prefix}/v1/decisions/17", **named).json()["site"] == site
+        said = {"verdict": "reject", **field}
+        reply = client.post(f"{prefix}/v1/decisions/17/feedback", json=said, headers=headers)
+        assert (reply.status_code, reply.json()["site"]) == (201, site)
+        entries = client.get(f"{prefix}/v1/audit", **named).json()["entries"]
+        every = not (prefix or headers or field)
+        assert len(entries) == (4 if every else 2)
+        assert {entry["site"] for entry in entries} == ({"default", "sport"} if every else {site})
+        doors = client.get(f"{prefix}/v1/audit/summary", **named).json()["doors"]
+        assert doors == {"native": len(entries)}
+
+
+@pytest.mark.parametrize(("site", "status"), [("sport", 200), ("default", 403), ("none", 404)])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/decisions/17", "/v1/audit", "/v1/audit/summary", "/v1/policy", "/metrics", "/v1/decisions/17/feedback"],
+)
+def test_a_site_that_may_not_be_asked_about_is_refused(make: Make, path: str, site: str, status: int) -> None:
+    app = make(sites={"sport": {}})
+    bound = app.state.keys.add("sport", ["admin"], "sport" if status != 404 else None)
+    with TestClient(app, headers={"Authorization": f"Bearer {bound}"}) as client:
+        client.post("/sites/sport/v1/decisions", json={"id": "17", "text": "hello"}).raise_for_status()
+        method, body = ("POST", {"verdict": "reject"}) if path.endswith("feedback") else ("GET", None)
+        wanted = 201 if status == 200 and body else status
+        assert client.request(method, f"/sites/{site}{path}", json=body).status_code == wanted
+        assert client.request(method, path, json=body, headers={"X-Site": site}).status_code == wanted
+
+
 def test_a_site_with_a_bad_policy_is_told_at_start(make: Make, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[policy]\n")
     with pytest.raises(PolicyError, match=r"bad\.toml"):

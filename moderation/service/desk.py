@@ -27,7 +27,7 @@ from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceEr
 from moderation.service.keys import Caller
 from moderation.service.metrics import Metrics
 from moderation.service.settings import Settings
-from moderation.service.sites import DEFAULT_SITE, Site
+from moderation.service.sites import Site
 
 LOG = logging.getLogger("moderation.service")
 TOGETHER = 32
@@ -162,8 +162,7 @@ class Desk:
         *,
         door: str,
         caller: Caller,
-        site: Site | None = None,
-        site_name: str | None = None,
+        site: str,
         guidelines: Sequence[str] = (),
         text: str | None = None,
         note: str = "",
@@ -175,13 +174,12 @@ class Desk:
         text
             The comment's, where the protocol carries it: it is kept, to train with.
         """
-        name = site.name if site else site_name or caller.site or DEFAULT_SITE
         try:
             row = await asyncio.to_thread(
                 self.audit.add_feedback,
                 comment_id,
                 verdict,
-                site=name,
+                site=site,
                 door=door,
                 caller=caller.name,
                 guidelines=guidelines,

@@ -33,7 +33,7 @@ from moderation.service.messages import (
     SummaryOut,
 )
 from moderation.service.search import Search
-from moderation.service.sites import Site
+from moderation.service.sites import Site, site_named
 from moderation.service.tables import now_ms
 
 DOOR = "native"
@@ -122,11 +122,13 @@ async def decide(request: Request) -> Response:
 
 
 @router.get("/v1/decisions/{comment_id:path}", tags=["decisions"], responses={**ERRORS, 200: {"model": EntryOut}})
-async def show_decision(comment_id: str, request: Request) -> JSONResponse:
+async def show_decision(
+    comment_id: str, request: Request, site: Annotated[str | None, Query(max_length=100)] = None
+) -> JSONResponse:
     """Show the newest decision on a comment, with what people said of it."""
     caller = await _caller(request, "audit")
     audit = request.app.state.audit
-    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, caller.site)
+    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, _site(request, caller, site).name)
     if entry is None:
         raise NotFound("no decision on a comment of this id")
     return JSONResponse(entry)
@@ -143,8 +145,9 @@ async def give_feedback(comment_id: str, request: Request) -> JSONResponse:
     """Record what a person says of a comment, beside the decision and never over it."""
     caller = await _caller(request, "moderate")
     body: FeedbackIn = await _read(request, _FEEDBACK)
+    site = _site(request, caller, body.site).name
     audit = request.app.state.audit
-    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, caller.site or body.site)
+    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, site)
     if entry is None:
         raise NotFound("no decision on a comment of this id")
     desk: Desk = request.app.state.desk
@@ -153,7 +156,7 @@ async def give_feedback(comment_id: str, request: Request) -> JSONResponse:
         body.verdict,
         door=DOOR,
         caller=caller,
-        site_name=entry["site"],
+        site=site,
         guidelines=body.guidelines,
         text=body.text,
         note=body.note,
@@ -184,7 +187,7 @@ async def show_audit(
     caller = await _caller(request, "audit")
     sought = Search(
         id=id,
-        site=caller.site or site,
+        site=site_named(request, caller, site),
         verdict=verdict.value if verdict else None,
         guideline=guideline,
         door=door,
@@ -207,9 +210,10 @@ async def summarise(
 ) -> JSONResponse:
     """Count decisions of the last hours, by hour, verdict and guideline."""
     caller = await _caller(request, "audit")
+    named = site_named(request, caller, site)
     until = now_ms() + 1
     since = until - round(timedelta(hours=hours).total_seconds() * 1000)
-    found = await anyio.to_thread.run_sync(request.app.state.audit.summary, since, until, caller.site or site)
+    found = await anyio.to_thread.run_sync(request.app.state.audit.summary, since, until, named)
     return JSONResponse(found)
 
 
@@ -273,5 +277,5 @@ async def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", tags=["service"], responses={**ERRORS, 200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> PlainTextResponse:
     """Give the counters in Prometheus' text format."""
-    await _caller(request, "audit")
+    site_named(request, await _caller(request, "audit"))
     return PlainTextResponse(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
