@@ -104,6 +104,7 @@ JSON = {"content-type": "application/json"}
         (b'{"comments": []}', JSON, 422, "comments"),
         (b'{"comments": {}}', JSON, 422, "comments"),
         (b'{"comments": [{"text": "a"}, {"text": 7}]}', JSON, 422, "comments.1.text"),
+        (b'{"comments": [{"text": "a", "site": "strict"}]}', JSON, 422, "comments.0.site"),
         (b'{"text": "\\ud800"}', JSON, 422, "JSON"),
         (b'{"text": "\xff"}', JSON, 422, ""),
         (b'{"text": "a", "id": "' + b"x" * 501 + b'"}', JSON, 422, "id"),

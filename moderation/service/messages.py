@@ -12,20 +12,26 @@ from moderation.service.desk import MAX_ID_CHARS
 # --------------------------------------------------------------------------- what is sent
 
 
-class CommentIn(BaseModel):
-    """One comment to decide on."""
+class CommentOfBatchIn(BaseModel):
+    """One comment of a batch."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"id": "17", "text": "What a thoughtful article.", "article": "trains-2026", "parent": "16"}]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(description="The comment as the reader wrote it.")
     id: str = Field("", max_length=MAX_ID_CHARS, description="The publisher's name for it; made here if empty.")
     article: str = Field("", max_length=MAX_ID_CHARS, description="The article that it stands under.")
     parent: str = Field("", max_length=MAX_ID_CHARS, description="The comment that it answers.")
+
+
+class CommentIn(CommentOfBatchIn):
+    """One comment to decide on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": "17", "text": "What a thoughtful article.", "article": "trains-2026", "parent": "16"}]
+        },
+    )
+
     site: str | None = Field(None, description="The site whose policy applies; the header X-Site says the same.")
 
 
@@ -39,8 +45,8 @@ class CommentsIn(BaseModel):
         },
     )
 
-    comments: list[CommentIn] = Field(min_length=1)
-    site: str | None = None
+    comments: list[CommentOfBatchIn] = Field(min_length=1)
+    site: str | None = Field(None, description="The site whose policy applies to all of them.")
 
 
 class FeedbackIn(BaseModel):
