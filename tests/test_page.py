@@ -402,6 +402,24 @@ def test_decisions_are_overruled_by_keyboard_alone(tab: Tab, service: Service, k
     assert page.evaluate(focused) is None
 
 
+def test_the_row_that_is_shown_is_overruled(tab: Tab, service: Service, key: str) -> None:
+    for text in ("you clown", "hello"):
+        body, headers = {"text": text, "id": "edited"}, {"Authorization": f"Bearer {key}"}
+        httpx.post(f"{service.url}/v1/decisions", json=body, headers=headers).raise_for_status()
+    tab.sign_in(service.url, key)
+    page = tab.page
+    page.get_by_role("searchbox", name="Search").fill("edited")
+    page.get_by_role("button", name="Show").click()
+    wait_until(page, "document.querySelectorAll('.row').length === 2")
+    page.evaluate("document.activeElement.blur()")
+    for one in "jjo":
+        page.keyboard.press(one)
+    page.get_by_role("button", name="Record approve").click()
+    page.get_by_text("Recorded: approve.").wait_for()
+    said = [len(entry["feedback"]) for entry in service.app.state.audit.every() if entry["id"] == "edited"]
+    assert said == [0, 1]
+
+
 def test_decisions_are_filtered_and_drawn(tab: Tab, service: Service, key: str, decided: list[str]) -> None:
     tab.sign_in(service.url, key)
     page = tab.page

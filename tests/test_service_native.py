@@ -290,6 +290,19 @@ def test_feedback_and_audit(client: TestClient) -> None:
     assert sum(hour["guidelines"].get("personal_attack", 0) for hour in found["hours"]) == 5
 
 
+def test_feedback_is_about_the_row_that_it_names(client: TestClient) -> None:
+    for text in ("you clown", "hello", "hi"):
+        client.post("/v1/decisions", json={"id": "edit", "text": text}).raise_for_status()
+    newest, between, oldest = (entry["seq"] for entry in client.get("/v1/audit").json()["entries"])
+    for seq, status in ((oldest, 201), (None, 201), (newest + 1, 404)):
+        reply = client.post("/v1/decisions/edit/feedback", json={"verdict": "approve", "seq": seq})
+        assert reply.status_code == status
+    client.post("/v1/decisions", json={"id": "other", "text": "hi"}).raise_for_status()
+    assert client.post("/v1/decisions/other/feedback", json={"verdict": "reject", "seq": between}).status_code == 404
+    said = {entry["seq"]: len(entry["feedback"]) for entry in client.get("/v1/audit?id=edit").json()["entries"]}
+    assert said == {newest: 1, between: 0, oldest: 1}
+
+
 def test_policy_tells_what_is_in_force(client: TestClient, toy_policy: Policy) -> None:
     found = client.get("/v1/policy").json()
     assert found["identity"] == toy_policy.identity

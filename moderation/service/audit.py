@@ -204,16 +204,15 @@ class AuditLog:
         guidelines: Sequence[str] = (),
         text: str | None = None,
         note: str = "",
+        seq: int | None = None,
     ) -> dict[str, Any]:
-        """Record what someone says of a comment, beside the newest decision on it; give the row."""
+        """Record what someone says of a comment, beside the newest decision on it or that of the row ``seq``."""
         comment_id = clean(comment_id)
         with self.engine.begin() as connection:
-            found = connection.execute(
-                select(DECISIONS.c.seq)
-                .where(DECISIONS.c.id == comment_id, DECISIONS.c.site == site)
-                .order_by(DECISIONS.c.seq.desc())
-                .limit(1)
-            ).scalar()
+            query = select(DECISIONS.c.seq).where(DECISIONS.c.id == comment_id, DECISIONS.c.site == site)
+            if seq is not None:
+                query = query.where(DECISIONS.c.seq == seq)
+            found = connection.execute(query.order_by(DECISIONS.c.seq.desc()).limit(1)).scalar()
             row = {
                 "time": now_ms(),
                 "id": comment_id,
@@ -247,9 +246,9 @@ class AuditLog:
                 return
             before = page[-1]["seq"]
 
-    def latest(self, comment_id: str, site: str | None = None) -> dict[str, Any] | None:
-        """Give the newest row of a comment; None if there is none."""
-        found = self.search(Search(id=comment_id, site=site), 1)
+    def latest(self, comment_id: str, site: str | None = None, seq: int | None = None) -> dict[str, Any] | None:
+        """Give the newest row of a comment, or its row ``seq``; None if there is none."""
+        found = self.search(Search(id=comment_id, site=site, seq=seq), 1)
         return found[0] if found else None
 
     def _entries(self, connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:

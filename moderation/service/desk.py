@@ -166,11 +166,14 @@ class Desk:
         guidelines: Sequence[str] = (),
         text: str | None = None,
         note: str = "",
+        seq: int | None = None,
     ) -> dict[str, Any]:
         """Record what someone says of a comment, beside the decision and never over it.
 
         Parameters
         ----------
+        seq
+            The row of the audit log that it is about; the comment's newest if None.
         text
             The comment's, where the protocol carries it: it is kept, to train with.
         """
@@ -185,6 +188,7 @@ class Desk:
                 guidelines=guidelines,
                 text=text,
                 note=note,
+                seq=seq,
             )
         except Exception as error:
             LOG.error("feedback could not be recorded: %s", type(error).__name__)

@@ -62,6 +62,12 @@ class FeedbackIn(BaseModel):
     note: str = Field("", max_length=2000)
     text: str | None = Field(None, description="The comment's text, kept to train with.")
     site: str | None = None
+    seq: int | None = Field(
+        None,
+        ge=1,
+        lt=1 << 62,
+        description="The row of the audit log that it is about; the newest if not given.",
+    )
 
 
 # --------------------------------------------------------------------------- what is answered

@@ -147,7 +147,7 @@ async def give_feedback(comment_id: str, request: Request) -> JSONResponse:
     body: FeedbackIn = await _read(request, _FEEDBACK)
     site = _site(request, caller, body.site).name
     audit = request.app.state.audit
-    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, site)
+    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, site, body.seq)
     if entry is None:
         raise NotFound("no decision on a comment of this id")
     desk: Desk = request.app.state.desk
@@ -160,6 +160,7 @@ async def give_feedback(comment_id: str, request: Request) -> JSONResponse:
         guidelines=body.guidelines,
         text=body.text,
         note=body.note,
+        seq=body.seq,
     )
     return JSONResponse(row, 201)
 

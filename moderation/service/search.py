@@ -35,6 +35,7 @@ class Search:
     overruled: bool | None = None
     stage: str | None = None
     words: str | None = None
+    seq: int | None = None
 
 
 EVERYTHING = Search()
@@ -49,6 +50,7 @@ def matching(search: Search, dialect: str) -> Select[Any]:
         (DECISIONS.c.verdict, search.verdict),
         (DECISIONS.c.door, search.door),
         (DECISIONS.c.decided_by, search.stage),
+        (DECISIONS.c.seq, search.seq),
     ):
         if value is not None:
             query = query.where(column == value)

@@ -184,7 +184,7 @@ async function recordOverrule() {
     const entry = entries[index];
     const { verdict } = dialog.dataset;
     await attempt(async () => {
-      const said = { verdict, note: byId("note").value, site: entry.site };
+      const said = { verdict, note: byId("note").value, site: entry.site, seq: entry.seq };
       entry.feedback.push(await ask(`v1/decisions/${encodeURIComponent(entry.id)}/feedback`, said));
       const item = byId("rows").children[index];
       const open = item.hasAttribute("data-open");
