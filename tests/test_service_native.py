@@ -264,7 +264,13 @@ def test_feedback_and_audit(client: TestClient) -> None:
     )
     assert said.status_code == 201
     assert client.post("/v1/decisions/none/feedback", json={"verdict": "approve"}).status_code == 404
-    for bad in ({}, {"verdict": "maybe"}, {"verdict": "reject", "guidelines": ["rude"]}, {"verdict": "reject", "x": 1}):
+    for bad in (
+        {},
+        {"verdict": "maybe"},
+        {"verdict": "reject", "guidelines": ["rude"]},
+        {"verdict": "approve", "guidelines": ["threat"]},
+        {"verdict": "reject", "x": 1},
+    ):
         assert client.post("/v1/decisions/3/feedback", json=bad).status_code == 422
     page = client.get("/v1/audit?limit=2").json()
     assert [entry["id"] for entry in page["entries"]] == ["4", "3"]

@@ -2,7 +2,8 @@
 
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from moderation.decision import Verdict
 from moderation.finding import Effect
@@ -54,7 +55,11 @@ class FeedbackIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"verdict": "approve", "note": "quoted from the article"}]},
+        json_schema_extra={
+            "examples": [{"verdict": "approve", "note": "quoted from the article"}],
+            "if": {"properties": {"verdict": {"const": "approve"}}},
+            "then": {"properties": {"guidelines": {"maxItems": 0}}},
+        },
     )
 
     verdict: Verdict
@@ -68,6 +73,13 @@ class FeedbackIn(BaseModel):
         lt=1 << 62,
         description="The row of the audit log that it is about; the newest if not given.",
     )
+
+    @field_validator("guidelines")
+    @classmethod
+    def _of_a_rejection(cls, given: list[str], info: ValidationInfo) -> list[str]:
+        if given and info.data.get("verdict") is Verdict.APPROVE:
+            raise PydanticCustomError("guidelines", "must be empty for an approval")
+        return given
 
 
 # --------------------------------------------------------------------------- what is answered
