@@ -402,7 +402,7 @@ def test_decisions_are_overruled_by_keyboard_alone(tab: Tab, service: Service, k
     assert page.evaluate(focused) is None
 
 
-def test_the_row_that_is_shown_is_overruled(tab: Tab, service: Service, key: str) -> None:
+def test_the_row_that_is_shown_is_overruled_and_that_withdrawn(tab: Tab, service: Service, key: str) -> None:
     for text in ("you clown", "hello"):
         body, headers = {"text": text, "id": "edited"}, {"Authorization": f"Bearer {key}"}
         httpx.post(f"{service.url}/v1/decisions", json=body, headers=headers).raise_for_status()
@@ -418,6 +418,11 @@ def test_the_row_that_is_shown_is_overruled(tab: Tab, service: Service, key: str
     page.get_by_text("Recorded: approve.").wait_for()
     said = [len(entry["feedback"]) for entry in service.app.state.audit.every() if entry["id"] == "edited"]
     assert said == [0, 1]
+    assert "overruled: approve" in page.locator(".row").nth(1).inner_text()
+    page.keyboard.press("o")
+    page.get_by_role("button", name="Record reject").click()
+    page.get_by_text("Recorded: reject.").wait_for()
+    assert "overruled" not in page.locator(".row").nth(1).inner_text()
 
 
 def test_decisions_are_filtered_and_drawn(tab: Tab, service: Service, key: str, decided: list[str]) -> None:

@@ -151,8 +151,8 @@ def test_what_a_data_base_cannot_hold_is_held(log: AuditLog, moderator: Moderato
         (Search(site="default", verdict="approve"), ["d", "a"]),
         (Search(since=0), ["e", "d", "c", "b", "a"]),
         (Search(until=0), []),
-        (Search(overruled=True), ["b"]),
-        (Search(overruled=False), ["e", "d", "c", "a"]),
+        (Search(overruled=True), ["b", "a"]),
+        (Search(overruled=False), ["e", "d", "c"]),
         (Search(stage="rule"), ["b"]),
         (Search(words="CLOWN"), ["c"]),
         (Search(words="will kill", stage="linear"), []),
@@ -165,7 +165,9 @@ def test_search(log: AuditLog, moderator: Moderator, search: Search, found: list
     add(log, moderator, "d hello", door="akismet")
     add(log, moderator, "e hello", site="other")
     log.add_feedback("b", Verdict.APPROVE, site="default", door="native", caller="x")
-    log.add_feedback("c", Verdict.REJECT, site="default", door="native", caller="x")  # agrees
+    # The last word counts: «a» and «b» were overruled, «c» too, but no more.
+    for name, verdict in (("c", Verdict.APPROVE), ("c", Verdict.REJECT), ("a", Verdict.APPROVE), ("a", Verdict.REJECT)):
+        log.add_feedback(name, verdict, site="default", door="native", caller="x")
     assert [entry["id"] for entry in log.search(search)] == found
 
 
@@ -223,7 +225,14 @@ def test_summary_counts_by_hour(log: AuditLog, moderator: Moderator) -> None:
         decision = moderator.review(Comment(words, words[:1]))
         row = log.row(Recorded(decision, decision_json(decision), b""), "default", "native", "x")
         log.record([row | {"time": (hour - back) * HOUR_MS + 5}])
-    log.add_feedback("c", Verdict.APPROVE, site="default", door="page", caller="x")
+    # Of one decision that is overruled twice, and one of which that was withdrawn, one is overruled.
+    for name, verdict in (
+        ("c", Verdict.APPROVE),
+        ("c", Verdict.APPROVE),
+        ("h", Verdict.REJECT),
+        ("h", Verdict.APPROVE),
+    ):
+        log.add_feedback(name, verdict, site="default", door="page", caller="x")
     found = log.summary((hour - 23) * HOUR_MS, (hour + 1) * HOUR_MS)
     assert found["verdicts"] == {"approve": 2, "reject": 2}
     assert found["guidelines"] == {"personal_attack": 1, "threat": 1}

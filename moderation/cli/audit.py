@@ -46,7 +46,9 @@ SiteOption = Annotated[str | None, typer.Option(help="Of this site only.")]
 VerdictOption = Annotated[Verdict | None, typer.Option(help="approve or reject.")]
 GuidelineOption = Annotated[str | None, typer.Option(help="Breaking this guideline.")]
 DoorOption = Annotated[str | None, typer.Option(help="native, perspective, coral, openai, akismet.")]
-OverruledOption = Annotated[bool, typer.Option("--overruled", help="Only those that someone said otherwise of.")]
+OverruledOption = Annotated[
+    bool, typer.Option("--overruled", help="Only those of which the last feedback says otherwise.")
+]
 
 
 class Format(StrEnum):

@@ -33,7 +33,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.policy import GUIDELINES
-from moderation.service.search import EVERYTHING, Search, matching
+from moderation.service.search import EVERYTHING, Search, matching, overruling
 from moderation.service.tables import (
     DECISIONS,
     DELETIONS,
@@ -315,10 +315,10 @@ class AuditLog:
         return list(last.values())
 
     def summary(self, since: int, until: int, site: str | None = None) -> dict[str, Any]:
-        """Count decisions by hour, verdict, guideline and door, and overrules, in [since, until)."""
+        """Count decisions by hour, verdict, guideline and door, and those overruled, in [since, until)."""
         hour = DECISIONS.c.time // HOUR_MS
         where = [DECISIONS.c.time >= since, DECISIONS.c.time < until]
-        overruled = [FEEDBACK.c.time >= since, FEEDBACK.c.time < until, FEEDBACK.c.verdict != DECISIONS.c.verdict]
+        overruled = [FEEDBACK.c.time >= since, FEEDBACK.c.time < until, overruling()]
         if site is not None:
             where.append(DECISIONS.c.site == site)
             overruled.append(FEEDBACK.c.site == site)

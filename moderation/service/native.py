@@ -180,7 +180,9 @@ async def show_audit(
     search: Annotated[str | None, Query(max_length=200, description="Within the id or the text, if kept.")] = None,
     id: Annotated[str | None, Query(max_length=MAX_ID_CHARS)] = None,
     site: Annotated[str | None, Query(max_length=100)] = None,
-    overruled: Annotated[bool | None, Query(description="Only those that someone said otherwise of.")] = None,
+    overruled: Annotated[
+        bool | None, Query(description="Only those of which the last feedback says otherwise.")
+    ] = None,
     before: Annotated[int | None, Query(ge=1, lt=1 << 62, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> JSONResponse:

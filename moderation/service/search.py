@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, or_, select
 
 from moderation.service.tables import DECISIONS, FEEDBACK, clean
 
@@ -65,11 +65,15 @@ def matching(search: Search, dialect: str) -> Select[Any]:
     if search.before is not None:
         query = query.where(DECISIONS.c.seq < search.before)
     if search.overruled is not None:
-        said = select(FEEDBACK.c.decision_seq).where(
-            FEEDBACK.c.decision_seq == DECISIONS.c.seq, FEEDBACK.c.verdict != DECISIONS.c.verdict
-        )
+        said = select(FEEDBACK.c.decision_seq).where(FEEDBACK.c.decision_seq == DECISIONS.c.seq, overruling())
         query = query.where(said.exists() if search.overruled else ~said.exists())
     return query
+
+
+def overruling() -> ColumnElement[bool]:
+    """Give the condition that feedback is the last on its decision, and says otherwise."""
+    last = select(func.max(FEEDBACK.c.seq)).group_by(FEEDBACK.c.decision_seq)
+    return and_(FEEDBACK.c.seq.in_(last), FEEDBACK.c.verdict != DECISIONS.c.verdict)
 
 
 def _holding(words: str, dialect: str) -> ColumnElement[bool]:

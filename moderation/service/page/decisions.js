@@ -100,11 +100,11 @@ function showDay(summary) {
 
 function row(entry, index) {
   const { decision } = entry;
-  const stood = entry.feedback.findLast((said) => said.verdict !== decision.verdict);
+  const stands = standing(entry);
   const text = entry.text ?? decision.findings.map((finding) => finding.excerpt).join(" … ");
   return el("li", { class: "row card", tabindex: index === Math.max(current, 0) ? 0 : -1, "data-index": index, click: opened },
     el("p", { class: "summary" }, badge(decision.verdict), el("span", {}, decision.guidelines.map(words).join(", ")),
-      stood ? el("span", { class: "overruled" }, `overruled: ${stood.verdict}`) : null,
+      stands !== decision.verdict ? el("span", { class: "overruled" }, `overruled: ${stands}`) : null,
       el("time", { datetime: entry.time }, when.format(new Date(entry.time))),
       el("span", { class: "from" }, `${entry.door}, ${how(decision)}`),
       el("button", { type: "button", class: "plain", "aria-expanded": "false", click: () => toggle(index) }, "Details")),
@@ -144,9 +144,12 @@ function details(entry, index) {
 }
 
 // The verdict that is in force is the last one that anybody gave.
+function standing(entry) {
+  return entry.feedback.at(-1)?.verdict ?? entry.decision.verdict;
+}
+
 function opposite(entry) {
-  const stands = entry.feedback.at(-1)?.verdict ?? entry.decision.verdict;
-  return stands === "approve" ? "reject" : "approve";
+  return standing(entry) === "approve" ? "reject" : "approve";
 }
 
 function go(index) {
