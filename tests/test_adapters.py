@@ -413,7 +413,10 @@ def test_perspective_does_not_store_what_it_is_asked_not_to(service: TestClient)
     analyze(service, "what a clown, stored")
     assert latest(service)["text"] == "what a clown, stored"
     analyze(service, "what a clown, not stored", doNotStore=True)
-    assert latest(service)["text"] is None
+    entry = latest(service)
+    assert entry["text"] is None
+    assert entry["decision"]["findings"]
+    assert {finding["excerpt"] for finding in entry["decision"]["findings"]} == {""}
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,11 @@ def test_replay_is_the_same_byte_for_byte(
     assert run("audit", "replay", "1", "--text", str(tmp_path / "own.txt"), *with_toy)[0] == 0
     status, _, err = run("audit", "replay", "2", "--text", str(tmp_path / "own.txt"), *with_toy)
     assert (status, "not the text" in err) == (Exit.USAGE, True)
+    decision = Moderator.load(toy_file, toy_model).review(Comment("you clown", "8"))
+    recorded = Recorded(decision, decision_json(decision), b"you clown")
+    log.record([log.row(recorded, "default", "perspective", "tests", keep_text=False)])
+    (tmp_path / "own.txt").write_text("you clown")
+    assert run("audit", "replay", "8", "--text", str(tmp_path / "own.txt"), *with_toy)[0] == 0
     # Another policy or model is told, not taken for a difference.
     other = tmp_path / "other.toml"
     other.write_text(toy_file.read_text().replace("unflagged = 0.75", "unflagged = 0.8"))

@@ -156,7 +156,7 @@ def replay(
     from moderation.moderator import Moderator
 
     with _opened(log, config, state) as opened:
-        from moderation.service.audit import decision_json
+        from moderation.service.audit import decision_json, without_excerpts
 
         entry = opened.latest(id_, site)
         if entry is None:
@@ -181,7 +181,8 @@ def replay(
         raise PolicyError(decision.policy, f"the row was decided by {then['policy']}; give that file with --policy")
     if decision.model != then["model"]:
         raise ModelError(f"{decision.model}: the row was decided by {then['model']}; give its folder with --model")
-    if decision_json(decision) == stored:
+    again = decision_json(decision)
+    if stored in (again, without_excerpts(again).encode()):  # The excerpts may have been stored blank.
         typer.echo(f"the same, byte for byte ({len(stored)} bytes): {decision.explain().splitlines()[0]}")
         return
     now = decision.to_dict()

@@ -62,6 +62,14 @@ def decision_json(decision: Decision) -> bytes:
     return orjson.dumps(decision.to_dict())
 
 
+def without_excerpts(stored: bytes | str) -> str:
+    """Give a decision as stored, its excerpts of the text blanked."""
+    decision = orjson.loads(stored)
+    for finding in decision["findings"]:
+        finding["excerpt"] = ""
+    return orjson.dumps(decision).decode()
+
+
 class AuditLog:
     """The log in one data base; made when it is not there.
 
@@ -174,7 +182,13 @@ class AuditLog:
                 connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if empty else 'PASSIVE'})")
 
     def row(self, recorded: Recorded, site: str, door: str, caller: str, keep_text: bool = True) -> dict[str, Any]:
-        """Make the row of one decision."""
+        """Make the row of one decision.
+
+        Parameters
+        ----------
+        keep_text
+            False where nothing of the text may be stored, no excerpt either.
+        """
         decision = recorded.decision
         return {
             "time": now_ms(),
@@ -190,7 +204,7 @@ class AuditLog:
             "model": decision.model,
             "text_hash": self.text_hash(recorded.text),
             "text": recorded.text if self.keep_text and keep_text else None,
-            "decision": recorded.json.decode(),
+            "decision": recorded.json.decode() if keep_text else without_excerpts(recorded.json),
         }
 
     def add_feedback(
@@ -370,13 +384,10 @@ class AuditLog:
                 query, mine = query.where(DECISIONS.c.site == name), mine & (FEEDBACK.c.site == name)
             rows = connection.execute(query).all()
             for seq, stored in rows:
-                blank = json.loads(stored)
-                for finding in blank["findings"]:
-                    finding["excerpt"] = ""
                 connection.execute(
                     update(DECISIONS)
                     .where(DECISIONS.c.seq == seq)
-                    .values(text=None, text_hash="", decision=orjson.dumps(blank).decode())
+                    .values(text=None, text_hash="", decision=without_excerpts(stored))
                 )
             said = connection.execute(update(FEEDBACK).where(mine).values(text=None, note="")).rowcount
             if rows or said:
