@@ -4,15 +4,17 @@ import json
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Fake
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from moderation import Comment, Moderator, Policy, RecordError, Verdict
@@ -307,17 +309,57 @@ def test_retention_removes_what_is_old(log: AuditLog, moderator: Moderator) -> N
     assert [(row["kind"], row["rows"]) for row in log.deletions()] == [("retention", 1)]
 
 
+BLANK = "text = NULL, text_hash = ''"
+
+
 @pytest.mark.parametrize(
-    "values",
-    [{"verdict": "approve"}, {"text": b"other"}, {"text_hash": "1"}, {"text": None, "text_hash": "", "id": "z"}],
+    "statement",
+    [
+        "UPDATE decisions SET verdict = 'approve'",
+        "UPDATE decisions SET text_hash = '1'",
+        f"UPDATE decisions SET {BLANK}, id = 'z'",
+        f"UPDATE decisions SET {BLANK}, score = 0.01",
+        f"UPDATE decisions SET {BLANK}, decided_by = 'x'",
+        f'UPDATE decisions SET {BLANK}, decision = replace(decision, \'"verdict":"reject"\', \'"verdict":"approve"\')',
+        f"UPDATE decisions SET {BLANK}, decision = replace(decision, '0.9', '0.8')",
+        f"UPDATE decisions SET {BLANK}, decision = '{{}}'",
+        "UPDATE feedback SET verdict = 'approve'",
+        "UPDATE feedback SET note = '', guidelines = ' abuse '",
+        "UPDATE feedback SET note = '', decision_seq = NULL",
+        "UPDATE deletions SET caller = 'z'",
+        "DELETE FROM deletions",
+    ],
 )
-def test_a_row_can_be_blanked_but_not_changed(log: AuditLog, moderator: Moderator, values: dict[str, Any]) -> None:
-    add(log, moderator, "a what a clown")
-    with pytest.raises(DBAPIError, match="append-only"), log.engine.begin() as connection:
-        connection.execute(update(DECISIONS).values(values))
+def test_a_row_can_be_blanked_but_not_changed(log: AuditLog, moderator: Moderator, statement: str) -> None:
+    add(log, moderator, "a what a clown", "b hello")
+    log.erase("b", "tests")
     log.add_feedback("a", Verdict.REJECT, site="default", door="page", caller="x")
     with pytest.raises(DBAPIError, match="append-only"), log.engine.begin() as connection:
-        connection.execute(update(FEEDBACK).values(verdict="approve"))
+        connection.execute(text(statement.replace(":", r"\:")))
+
+
+@pytest.mark.parametrize("table", ["decisions", "feedback", "deletions"])
+def test_a_row_of_sqlite_cannot_be_replaced(tmp_path: Path, moderator: Moderator, table: str) -> None:
+    log = AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
+    add(log, moderator, "a what a clown")
+    log.add_feedback("a", Verdict.REJECT, site="default", door="page", caller="x")
+    log.erase("a", "tests")
+    with pytest.raises(DBAPIError, match="append-only"), log.engine.begin() as connection:
+        connection.execute(text(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"))
+    log.close()
+
+
+def test_a_log_that_was_made_before_gets_the_triggers_of_today(tmp_path: Path, moderator: Moderator) -> None:
+    file = tmp_path / "audit.db"
+    AuditLog(f"sqlite:///{file}").close()
+    before = "BEFORE UPDATE ON decisions BEGIN SELECT RAISE(ABORT, 'as before'); END"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TRIGGER decisions_update")
+        connection.execute(f"CREATE TRIGGER decisions_append_only {before}")
+    log = AuditLog(f"sqlite:///{file}")
+    add(log, moderator, "a what a clown")
+    assert log.erase("a", "tests") == 1
+    log.close()
 
 
 def test_a_log_is_opened_again_with_the_same_hash_key(url: str) -> None:
