@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from moderation import Comment, Moderator, Policy, RecordError, Verdict
 from moderation.service.audit import AuditLog, Recorded, decision_json
 from moderation.service.search import Search
-from moderation.service.tables import DECISIONS, FEEDBACK, HOUR_MS, now_ms
+from moderation.service.tables import DECISIONS, DELETIONS, FEEDBACK, HOUR_MS, now_ms
 
 
 @pytest.fixture(scope="session")
@@ -270,6 +270,22 @@ def test_erasure_leaves_that_there_was_a_decision(log: AuditLog, moderator: Mode
         rows = connection.execute(select(DECISIONS).where(DECISIONS.c.id == "a")).all()
         rows = [*rows, *connection.execute(select(FEEDBACK).where(FEEDBACK.c.id == "a")).all()]
     assert "clown" not in repr(rows)
+
+
+def test_erasure_leaves_no_id_that_was_made_of_the_text(log: AuditLog, moderator: Moderator) -> None:
+    said = "what a clown"
+    name = log.text_id(said.encode())
+    decision = moderator.review(Comment(said, name))
+    log.record([log.row(Recorded(decision, decision_json(decision), said.encode()), "default", "akismet", "tests")])
+    log.add_feedback(name, Verdict.APPROVE, site="default", door="akismet", caller="x", text=said)
+    add(log, moderator, "text-17 hello")
+    assert log.erase(name, "tests") == 2
+    assert log.erase("text-17", "tests") == 1
+    assert [(entry["id"], entry["decision"]["id"]) for entry in log.every()] == [("text-17",) * 2, ("text-",) * 2]
+    assert [row["id"] for row in log.deletions()] == ["text-", "text-17"]
+    with log.engine.connect() as connection:
+        rows = [connection.execute(select(table)).all() for table in (DECISIONS, FEEDBACK, DELETIONS)]
+    assert name.removeprefix("text-") not in repr(rows)
 
 
 @pytest.mark.parametrize("away", [lambda log: log.erase("a", "tests"), lambda log: log.retain(now_ms() + 1, "tests")])

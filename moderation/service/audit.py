@@ -6,6 +6,7 @@ Rows are only ever added. Two things take something away, and leave a row that s
 
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,12 +41,15 @@ from moderation.service.tables import (
     FEEDBACK,
     HOUR_MS,
     SETTINGS,
+    TEXT_ID,
     clean,
     iso,
     make_tables,
     now_ms,
     sqlite_pragmas,
 )
+
+_OF_TEXT = re.compile(f"{TEXT_ID}[0-9a-f]{{32}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,9 @@ def decision_json(decision: Decision) -> bytes:
     return orjson.dumps(decision.to_dict())
 
 
-def without_excerpts(stored: bytes | str) -> str:
-    """Give a decision as stored, its excerpts of the text blanked."""
-    decision = orjson.loads(stored)
+def without_excerpts(stored: bytes | str, **others: str) -> str:
+    """Give a decision as stored, its excerpts of the text blanked and other fields as given."""
+    decision = orjson.loads(stored) | others
     for finding in decision["findings"]:
         finding["excerpt"] = ""
     return orjson.dumps(decision).decode()
@@ -143,6 +147,10 @@ class AuditLog:
     def text_hash(self, text: bytes) -> str:
         """Give the keyed hash of a text (HMAC-SHA256): a plain one of a short text could be guessed."""
         return hmac.digest(self._secret, text, "sha256").hex()
+
+    def text_id(self, text: bytes) -> str:
+        """Give the id of a comment whose protocol carries none: of the keyed hash of its text."""
+        return f"{TEXT_ID}{self.text_hash(text)[:32]}"
 
     # ------------------------------------------------------------------ adding
 
@@ -373,9 +381,10 @@ class AuditLog:
     def erase(self, comment_id: str, caller: str, site: str | None = None) -> int:
         """Blank text, hash, excerpts and notes of a comment, and record that; give how many rows it had.
 
-        What was decided, when, and by which policy stays.
+        What was decided, when, and by which policy stays. An id that was made of the text (`text_id`) is cut short.
         """
         comment_id = clean(comment_id)
+        blank = {"id": TEXT_ID} if _OF_TEXT.fullmatch(comment_id) else {}
         sites = [] if site is None else [site]
         with self.engine.begin() as connection:
             query = select(DECISIONS.c.seq, DECISIONS.c.decision).where(DECISIONS.c.id == comment_id)
@@ -387,11 +396,11 @@ class AuditLog:
                 connection.execute(
                     update(DECISIONS)
                     .where(DECISIONS.c.seq == seq)
-                    .values(text=None, text_hash="", decision=without_excerpts(stored))
+                    .values(text=None, text_hash="", decision=without_excerpts(stored, **blank), **blank)
                 )
-            said = connection.execute(update(FEEDBACK).where(mine).values(text=None, note="")).rowcount
+            said = connection.execute(update(FEEDBACK).where(mine).values(text=None, note="", **blank)).rowcount
             if rows or said:
-                self._deleted(connection, "erasure", comment_id, site or "", caller, len(rows) + said)
+                self._deleted(connection, "erasure", blank.get("id", comment_id), site or "", caller, len(rows) + said)
         self.checkpoint(empty=True)
         return len(rows) + int(said)
 

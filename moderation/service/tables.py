@@ -58,17 +58,20 @@ DELETIONS = Table(
     Column("caller", Text, nullable=False),
     Column("rows", Integer, nullable=False),
 )
+TEXT_ID = "text-"
+"""Begins the id of a comment whose protocol carries none; the first 32 digits of its text's hash follow."""
 # An update may blank a row as an erasure does, and nothing else.
+_IDENTIFIED = f"NEW.id <> OLD.id AND NOT (NEW.id = '{TEXT_ID}' AND substr(OLD.id, 1, {len(TEXT_ID)}) = '{TEXT_ID}')"
 _ROW = ("seq", "time", "site", "door", "caller", "verdict", "guidelines")
 _JUDGED = """substr({row}.decision, {place}({row}.decision, ',"verdict":'),
  {place}({row}.decision, ',"findings":') - {place}({row}.decision, ',"verdict":'))"""
 _ALTERS = {
     "decisions": "NEW.text IS NOT NULL OR NEW.text_hash <> '' OR "
-    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in (*_ROW, "id", "decided_by", "score", "policy", "model"))
-    + f" OR {_JUDGED.replace('{row}', 'NEW')} <> {_JUDGED.replace('{row}', 'OLD')}",
+    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in (*_ROW, "decided_by", "score", "policy", "model"))
+    + f" OR {_IDENTIFIED} OR {_JUDGED.replace('{row}', 'NEW')} <> {_JUDGED.replace('{row}', 'OLD')}",
     "feedback": "NEW.text IS NOT NULL OR NEW.note <> '' OR "
-    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in (*_ROW, "id"))
-    + " OR coalesce(NEW.decision_seq, 0) <> coalesce(OLD.decision_seq, 0)",
+    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in _ROW)
+    + f" OR {_IDENTIFIED} OR coalesce(NEW.decision_seq, 0) <> coalesce(OLD.decision_seq, 0)",
     "deletions": "TRUE",
 }
 _REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
