@@ -417,6 +417,14 @@ def test_a_file_that_is_no_data_base_is_told(tmp_path: Path) -> None:
         AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
 
 
+def test_the_files_of_sqlite_are_for_their_owner_alone(tmp_path: Path, moderator: Moderator) -> None:
+    log = AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
+    add(log, moderator, "a hello")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(["audit.db", "audit.db-wal", "audit.db-shm"], 0o600)
+    log.close()
+
+
 def test_a_password_is_not_told(tmp_path: Path) -> None:
     log = AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
     log.engine.url = log.engine.url.set(password="secret")

@@ -99,8 +99,8 @@ class AuditLog:
             target = make_url(url)
             if target.drivername in ("postgresql", "postgres"):
                 target = target.set(drivername="postgresql+psycopg")
-            if target.get_backend_name() == "sqlite" and target.database:
-                Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            if target.get_backend_name() == "sqlite" and target.database and target.database != ":memory:":
+                _make(Path(target.database))
             self.remote = target.get_backend_name() != "sqlite"
             """Whether it waits for a server."""
             # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
@@ -417,6 +417,13 @@ class AuditLog:
     def _deleted(self, connection: Connection, kind: str, comment_id: str, site: str, caller: str, rows: int) -> None:
         values = {"time": now_ms(), "kind": kind, "id": comment_id, "site": site, "caller": caller, "rows": rows}
         connection.execute(insert(DELETIONS).values(values))
+
+
+def _make(file: Path) -> None:
+    """Make SQLite's file for its owner alone; the files that SQLite puts beside it get its mode."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(0o600)
 
 
 def _feedback(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:
