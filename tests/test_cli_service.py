@@ -203,17 +203,22 @@ def _old(log: AuditLog, when: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("audit", "search"), "holds no audit log"),
+        (("audit", "search"), "audit.db: no such audit log"),
+        (("audit", "search", "--audit", "sqlite:///none/a.db"), "none/a.db: no such audit log"),
         (("audit", "search", "--audit", "nonsense"), "not a data base URL"),
-        (("audit", "replay", "1"), "holds no audit log"),
+        (("audit", "replay", "1"), "no such audit log"),
         (("audit", "search", "--config", "none.toml"), "no such file"),
     ],
 )
-def test_without_a_log_that_is_told(run: Run, words: tuple[str, ...], told: str) -> None:
+def test_without_a_log_that_is_told(
+    run: Run, words: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     status, out, err = run(*words)
     assert (status, out) == (Exit.USAGE, "")
     assert told in err
     assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_package_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,9 +243,7 @@ def _opened(log: str | None, config: Path | None, state: Path | None) -> Iterato
     from moderation.service.settings import read_settings
 
     settings = read_settings(config, state=state, audit=log)
-    if not settings.audit and not (settings.state / "audit.db").is_file():
-        raise RecordError(str(settings.state), 0, "holds no audit log; name its folder with --state, or --audit URL")
-    opened = AuditLog(settings.audit_url, settings.keep_text, settings.audit_sync)
+    opened = AuditLog(settings.audit_url, settings.keep_text, settings.audit_sync, make=False)
     try:
         yield opened
     except SQLAlchemyError as error:

@@ -83,6 +83,8 @@ class AuditLog:
         As SQLAlchemy writes it: ``sqlite:///audit.db``, ``postgresql+psycopg://user@host/name``.
     keep_text
         Whether the texts of comments are kept; a keyed hash of each is in any case.
+    make
+        Whether an SQLite file that is not there is made.
     sync
         ``process``: an answered decision survives the end of this process (SQLite hands it to the operating
         system); ``power``: also a power cut (it waits for the disk). PostgreSQL has its own settings.
@@ -90,17 +92,17 @@ class AuditLog:
     Raises
     ------
     RecordError
-        When the data base cannot be opened.
+        When the data base cannot be opened, or is not there and shall not be made.
     """
 
-    def __init__(self, url: str, keep_text: bool = False, sync: str = "process") -> None:
+    def __init__(self, url: str, keep_text: bool = False, sync: str = "process", make: bool = True) -> None:
         self.keep_text = keep_text
         try:
             target = make_url(url)
             if target.drivername in ("postgresql", "postgres"):
                 target = target.set(drivername="postgresql+psycopg")
             if target.get_backend_name() == "sqlite" and target.database and target.database != ":memory:":
-                _make(Path(target.database))
+                _find(Path(target.database), make)
             self.remote = target.get_backend_name() != "sqlite"
             """Whether it waits for a server."""
             # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
@@ -419,9 +421,11 @@ class AuditLog:
         connection.execute(insert(DELETIONS).values(values))
 
 
-def _make(file: Path) -> None:
-    """Make SQLite's file for its owner alone; the files that SQLite puts beside it get its mode."""
+def _find(file: Path, make: bool) -> None:
+    """Make SQLite's file, where it is not there, for its owner alone; those that SQLite puts beside it get its mode."""
     if not file.exists():
+        if not make:
+            raise RecordError(str(file), 0, "no such audit log; name the service's folder with --state, or --audit URL")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(0o600)
 
