@@ -115,6 +115,25 @@ def test_feedback_becomes_labelled_comments(run: Run, log: AuditLog, tmp_path: P
     assert {row.source for row in rows} == {"feedback"}
 
 
+@pytest.mark.parametrize("name", ["said.csv", "said.jsonl"])
+def test_feedback_is_measured_as_it_was_exported(
+    run: Run, log: AuditLog, toy_file: Path, toy_model: Path, tmp_path: Path, name: str
+) -> None:
+    log.add_feedback("1", Verdict.REJECT, site="default", door="page", caller="eve")
+    file = str(tmp_path / name)
+    run("audit", "export", "--training", "-o", file)
+    toys = ("--policy", str(toy_file), "--model", str(toy_model))
+    labels = ("--text", "text", "--label", "reject")
+    status, out, err = run("evaluate", "--file", file, *labels, "--label", "threat=threat", "--json", *toys)
+    assert (status, err) == (0, "")
+    # A rejection for which no guideline was named says nothing of any.
+    assert [(one["name"], one["rows"], one["rejected"]) for one in json.loads(out)] == [
+        ("reject", 3, 2),
+        ("threat", 2, 1),
+    ]
+    assert run("tune", file, *labels, "--false-rejection", "0.01", *toys)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
