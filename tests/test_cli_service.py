@@ -105,6 +105,12 @@ def test_export(run: Run, log: AuditLog, tmp_path: Path, to_file: bool) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_an_export_that_cannot_be_written_is_told(run: Run, log: AuditLog, tmp_path: Path) -> None:
+    status, _, err = run("audit", "export", "-o", str(tmp_path / "none" / "out.csv"))
+    assert (status, len(err.splitlines())) == (Exit.USAGE, 1)
+    assert "out.csv: cannot be written (No such file or directory)" in err
+
+
 @pytest.mark.parametrize("name", ["said.csv", "said.jsonl"])
 def test_feedback_becomes_labelled_comments(run: Run, log: AuditLog, tmp_path: Path, name: str) -> None:
     assert run("audit", "export", "--training", "-o", str(tmp_path / name))[0] == 0

@@ -282,9 +282,12 @@ def _write(rows: Iterable[Mapping[str, Any]], output: Path | None, chosen: Forma
     if output is None:
         return _put(rows, sys.stdout.write, chosen)
     part = output.with_name(output.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as target:
-        count = _put(rows, target.write, chosen)
-    part.replace(output)
+    try:
+        with part.open("w", encoding="utf-8", newline="") as target:
+            count = _put(rows, target.write, chosen)
+        part.replace(output)
+    except OSError as error:
+        raise RecordError(str(output), 0, f"cannot be written ({error.strerror})") from error
     return count
 
 
