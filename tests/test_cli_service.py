@@ -67,7 +67,28 @@ def test_keys_are_made_listed_and_revoked(run: Run, tmp_path: Path) -> None:
     assert (status, raw[:8] in out, raw[9:] in out, "decide audit" in out) == (0, True, False, True)
     assert run("keys", "revoke", raw[:8])[0] == 0
     assert run("keys", "revoke", raw[:8])[0] == Exit.USAGE
-    assert run("keys", "add", "x", "--scope", "read")[0] == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("x", "--scope", "read"), "scopes are"),
+        (("x", "--rate", "nan"), "not nan"),
+        (("x", "--rate", "inf"), "not inf"),
+        (("",), "needs a name"),
+        ((" ",), "needs a name"),
+        # A folder in which nobody may write, not even root.
+        (("x", "--state", "/proc"), "/proc/keys.json: cannot be written"),
+    ],
+)
+def test_a_key_that_cannot_be_made_is_told_in_a_line(
+    run: Run, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    status, out, err = run("keys", "add", *words)
+    assert (status, out) == (Exit.USAGE, "")
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("state/keys.json"))
 
 
 # --------------------------------------------------------------------------- audit
