@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from moderation import Comment, Moderator, RecordError, Verdict
 from moderation.cli import Exit, main
@@ -16,7 +18,7 @@ from moderation.datasets import feedback
 from moderation.policy import GUIDELINES
 from moderation.service.audit import AuditLog, Recorded, decision_json
 from moderation.service.keys import KeyStore
-from moderation.service.tables import now_ms
+from moderation.service.tables import DECISIONS, now_ms
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -105,6 +107,24 @@ def test_search_shows_what_matches(run: Run, log: AuditLog) -> None:
     assert len(run("audit", "search", "1")[1].splitlines()) == 2
     assert len(run("audit", "search", "--overruled")[1].splitlines()) == 2
     assert len(run("audit", "search", "--until", "2020-01-01")[1].splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("excerpts", "told"),
+    [
+        (["one"], "one"),
+        (["one", "two", "one", "three"], "one | two | three"),
+        (["one", "two", "three", "four", "five"], "one | two | three | 2 more"),
+        (["x" * 100], "x" * 39 + "…"),
+    ],
+)
+def test_search_shows_the_first_of_the_evidence(run: Run, log: AuditLog, excerpts: list[str], told: str) -> None:
+    stored = json.loads(log.stored_json(2))
+    stored["findings"] = [stored["findings"][0] | {"excerpt": excerpt} for excerpt in excerpts]
+    with log.engine.begin() as connection:
+        row = dict(connection.execute(select(DECISIONS).where(DECISIONS.c.seq == 2)).mappings().one())
+    log.record([row | {"id": "evidence", "decision": json.dumps(stored)}])
+    assert f"  {told}\n" in re.sub(" +\n", "\n", run("audit", "search", "evidence")[1])
 
 
 @pytest.mark.parametrize("to_file", [False, True])
@@ -237,10 +257,6 @@ def test_delete_and_prune(run: Run, log: AuditLog) -> None:
 
 
 def _old(log: AuditLog, when: int) -> dict[str, Any]:
-    from sqlalchemy import select
-
-    from moderation.service.tables import DECISIONS
-
     with log.engine.connect() as connection:
         found = connection.execute(select(DECISIONS).where(DECISIONS.c.id == "1")).mappings().one()
     return {name: value for name, value in found.items() if name != "seq"} | {"time": when, "id": "old"}

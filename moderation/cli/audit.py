@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -50,6 +50,10 @@ OverruledOption = Annotated[
     bool, typer.Option("--overruled", help="Only those of which the last feedback says otherwise.")
 ]
 
+EXCERPTS = 3
+"""Of a row's evidence in the table, at most; `export` has all of it."""
+EXCERPT_CHARS = 40
+
 
 class Format(StrEnum):
     """Of an export."""
@@ -85,7 +89,6 @@ def search(
         table.add_column(heading, overflow="fold")
     for entry in entries:
         decision = entry["decision"]
-        excerpts = " | ".join(finding["excerpt"] for finding in decision["findings"])
         said = ", ".join(f"{one['verdict']} ({one['caller']})" for one in entry["feedback"])
         cells = (
             entry["time"],
@@ -96,7 +99,7 @@ def search(
             ", ".join(decision["guidelines"]),
             decision["decided_by"],
             f"{decision['score']:.3f}",
-            excerpts,
+            _evidence(decision["findings"]),
             said,
         )
         table.add_row(*(Text(shown(cell)) for cell in cells))
@@ -229,6 +232,14 @@ def deletions(log: LogOption = None, config: ConfigOption = None, state: StateOp
     with _opened(log, config, state) as opened:
         for row in opened.deletions():
             typer.echo(json.dumps(row, ensure_ascii=False))
+
+
+def _evidence(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Give the first excerpts, shortened, and how many more there are."""
+    excerpts = list(dict.fromkeys(finding["excerpt"] for finding in findings))
+    first = [one if len(one) <= EXCERPT_CHARS else one[: EXCERPT_CHARS - 1] + "…" for one in excerpts[:EXCERPTS]]
+    more = len(excerpts) - len(first)
+    return " | ".join([*first, f"{more} more"] if more else first)
 
 
 # --------------------------------------------------------------------------- shared
