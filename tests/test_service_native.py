@@ -92,26 +92,34 @@ JSON = {"content-type": "application/json"}
 @pytest.mark.parametrize(
     ("content", "headers", "status", "told"),
     [
-        (b"", JSON, 422, "JSON"),
-        (b"{", JSON, 422, "JSON"),
+        (b"", JSON, 422, "body: Invalid JSON"),
+        (b"{", JSON, 422, "body: Invalid JSON"),
         (b"null", JSON, 422, ""),
         (b"[]", JSON, 422, ""),
         (b'"text"', JSON, 422, ""),
-        (b"{}", JSON, 422, "text"),
+        (b"{}", JSON, 422, "text: "),
         (b'{"text": null}', JSON, 422, "text"),
         (b'{"text": 5}', JSON, 422, "text"),
-        (b'{"text": "a", "texd": "b"}', JSON, 422, "texd"),
-        (b'{"comments": []}', JSON, 422, "comments"),
+        (b'{"text": "a", "texd": "b"}', JSON, 422, "texd: "),
+        (b'{"comments": []}', JSON, 422, "comments: "),
         (b'{"comments": {}}', JSON, 422, "comments"),
-        (b'{"comments": [{"text": "a"}, {"text": 7}]}', JSON, 422, "comments.1.text"),
-        (b'{"comments": [{"text": "a", "site": "strict"}]}', JSON, 422, "comments.0.site"),
-        (b'{"text": "\\ud800"}', JSON, 422, "JSON"),
+        (b'{"comments": [{"text": "a"}, {"text": 7}]}', JSON, 422, "comments.1.text: "),
+        (b'{"comments": [{"text": "a", "site": "strict"}]}', JSON, 422, "comments.0.site: "),
+        (b'{"text": "\\ud800"}', JSON, 422, "text: half of a surrogate pair"),
+        (
+            b'{"comments": [{"text": "a"}, {"text": "b\\ude00"}]}',
+            JSON,
+            422,
+            "comments.1.text: half of a surrogate pair",
+        ),
+        (b'{"text": "a", "\\ud800": {"\\ud800": "\\ud800"}}', JSON, 422, "\ufffd.\ufffd: half of a surrogate pair"),
+        (b'{"text": "\\ud800"', JSON, 422, "body: Invalid JSON"),
         (b'{"text": "\xff"}', JSON, 422, ""),
         (b'{"text": "a", "id": "' + b"x" * 501 + b'"}', JSON, 422, "id"),
         (b"[" * 100_000, JSON, 422, ""),
-        (b'{"text": "a"}', {"content-type": "text/plain"}, 415, "application/json"),
-        (b"text=a", {"content-type": "application/x-www-form-urlencoded"}, 415, "application/json"),
-        (b'{"text": "a"}', {}, 415, "application/json"),
+        (b'{"text": "a"}', {"content-type": "text/plain"}, 415, "send the body as application/json"),
+        (b"text=a", {"content-type": "application/x-www-form-urlencoded"}, 415, "send the body as application/json"),
+        (b'{"text": "a"}', {}, 415, "send the body as application/json"),
         (b'{"text": "a"}', {"content-type": "application/json; charset=utf-8"}, 200, ""),
         (b'{"text": ""}', JSON, 200, ""),
     ],
@@ -122,7 +130,7 @@ def test_what_cannot_be_read(
     reply = client.post("/v1/decisions", content=content, headers=headers)
     assert reply.status_code == status
     if status != 200:
-        assert told in reply.json()["detail"]
+        assert reply.json()["detail"].startswith(told)
 
 
 def test_an_error_does_not_repeat_the_comment(client: TestClient) -> None:

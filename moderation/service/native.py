@@ -1,7 +1,9 @@
 """The service's own API: decisions, feedback, the audit log, the policy, and how the service is."""
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -15,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from moderation.comment import Comment
 from moderation.decision import Verdict
+from moderation.service.adapter import mended
 from moderation.service.desk import MAX_ID_CHARS, Desk
 from moderation.service.errors import NotFound, ServiceError
 from moderation.service.keys import Caller, raw_key_of
@@ -81,12 +84,31 @@ async def _read(request: Request, adapter: TypeAdapter[Any]) -> Any:
     # A form that a page of another site sends cannot have this type without that page asking first.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise ServiceError(415, f"send the body as {_JSON}")
+    body = await request.body()
     try:
-        return adapter.validate_json(await request.body())
+        return adapter.validate_json(body)
     except ValidationError as error:
-        raise RequestValidationError(
-            error.errors(include_url=False, include_context=False, include_input=False)
-        ) from None
+        raise RequestValidationError(_problems(error, body)) from None
+
+
+def _problems(error: ValidationError, body: bytes) -> list[Any]:
+    """Give the problems with the places of the fields in the body."""
+    found: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        # Python reads half of a surrogate pair, so that its place can be told.
+        with suppress(ValueError, RecursionError):
+            found = [{"loc": at, "msg": "half of a surrogate pair"} for at in _halves(json.loads(body))] or found
+    # The first part is the name that `_DECISIONS` has for the form.
+    return [{**one, "loc": one["loc"][1:] if one["loc"][:1] in (("one",), ("many",)) else one["loc"]} for one in found]
+
+
+def _halves(value: Any, *place: str) -> Iterator[tuple[str, ...]]:
+    """Find texts that hold half of a surrogate pair."""
+    if isinstance(value, str) and mended(value) != value:
+        yield place
+    elif isinstance(value, dict | list):
+        for part, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _halves(inner, *place, mended(str(part)))
 
 
 async def _caller(request: Request, scope: str) -> Caller:
