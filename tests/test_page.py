@@ -329,12 +329,13 @@ def test_markup_in_comments_is_shown_and_never_run(tab: Tab, service: Service, k
     page.get_by_role("button", name="Show").click()
     wait_for_rows(page, "<script>")
     row = page.locator(".row").first
+    assert row.locator(".preview").inner_text() == HOSTILE.replace("\u202e", "U+202E")
     row.get_by_role("button", name="Details").click()
     assert HOSTILE.replace("\u202e", "U+202E") in row.locator(".details .text.box").inner_text()
     assert "three/<b>" in row.inner_text()
     page.keyboard.press("j")
     page.keyboard.press("o")
-    assert page.locator("#overrule-text").inner_text() == HOSTILE
+    assert page.locator("#overrule-text").inner_text() == HOSTILE.replace("\u202e", "U+202E")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Try a comment").click()
     page.get_by_role("textbox", name="Comment").fill(HOSTILE)
