@@ -511,6 +511,7 @@ def test_suggested_scores_are_feedback_beside_the_decision(service: TestClient) 
     }
     assert suggest({"value": 1}).status_code == 200
     assert suggest({}).status_code == 200  # a protocol buffer leaves out a zero
+    assert [suggest({"value": value}).status_code for value in (5, -0.1, 1.1)] == [400] * 3
     said = latest(service)["feedback"]
     assert [one["verdict"] for one in said] == ["approve", "reject", "approve"]
     assert said[1]["note"] == "TOXICITY=1; Coral:https://news.example"

@@ -151,6 +151,10 @@ def test_limits(make: Make) -> None:
             reply = client.post("/v1/decisions", json=body)
             assert reply.status_code == status
             assert told in reply.json().get("detail", "")
+        client.post("/v1/decisions", json={"text": "a", "id": "1"}).raise_for_status()
+        for text, status in (("x" * 10, 201), ("x" * 11, 422)):
+            reply = client.post("/v1/decisions/1/feedback", json={"verdict": "reject", "text": text})
+            assert reply.status_code == status
 
         def chunks() -> Iterable[bytes]:
             yield from [b"x" * 600] * 2

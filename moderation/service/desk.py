@@ -176,7 +176,15 @@ class Desk:
             The row of the audit log that it is about; the comment's newest if None.
         text
             The comment's, where the protocol carries it: it is kept, to train with.
+
+        Raises
+        ------
+        TooLarge
+            When the text is over its limit.
+        Failed
+            When it could not be recorded.
         """
+        self._check_length(text or "")
         try:
             row = await asyncio.to_thread(
                 self.audit.add_feedback,
@@ -224,9 +232,7 @@ class Desk:
         return comments
 
     def _checked(self, comment: Comment) -> Comment:
-        limit = self.settings.max_text_chars
-        if len(comment.text) > limit:
-            raise TooLarge(f"a text of {len(comment.text)} characters; at most {limit}", 422)
+        self._check_length(comment.text)
         if len(comment.id) > MAX_ID_CHARS:
             raise TooLarge(f"an id of {len(comment.id)} characters; at most {MAX_ID_CHARS}", 422)
         try:
@@ -235,6 +241,11 @@ class Desk:
         except UnicodeEncodeError:
             raise Unreadable("half of a surrogate pair in a text or an id; send valid Unicode") from None
         return comment if comment.id else replace(comment, id=uuid.uuid4().hex)
+
+    def _check_length(self, text: str) -> None:
+        limit = self.settings.max_text_chars
+        if len(text) > limit:
+            raise TooLarge(f"a text of {len(text)} characters; at most {limit}", 422)
 
     def _take_rate(self, caller: Caller, comments: int) -> None:
         """Take from the caller's bucket, which fills at its rate and holds two seconds of it."""
