@@ -299,9 +299,19 @@ def test_feedback_and_audit(client: TestClient) -> None:
         ("id=4", 1),
     ):
         assert len(client.get(f"/v1/audit?{query}").json()["entries"]) == count
-    wrong = ("since=yesterday", "limit=0", "limit=501", "verdict=x", "before=x", f"before={1 << 70}", "id=1&id=2")
+    wrong = (
+        "since=yesterday",
+        "limit=0",
+        "limit=501",
+        "verdict=x",
+        "before=x",
+        f"before={1 << 70}",
+        "id=1&id=2",
+        "verdicts=reject",
+    )
     for query in wrong:
         assert client.get(f"/v1/audit?{query}").status_code == 422
+    assert client.get("/healthz?at=1").status_code == 200
     found = client.get("/v1/audit/summary?hours=2").json()
     assert found["verdicts"] == {"approve": 0, "reject": 5}
     assert found["overruled"] == 1

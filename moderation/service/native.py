@@ -44,14 +44,17 @@ DECISIONS = "/v1/decisions"
 _JSON = "application/json"
 
 
-def _each_once(request: Request) -> None:
-    """Refuse a parameter that is given twice: all but the last would be ignored."""
+def _check_query(request: Request) -> None:
+    """Refuse a parameter that would be ignored: given twice, or unknown where there are some."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if times > 1:
             raise ServiceError(422, f"{name[:100]}: given {times} times; give it once")
+        if known and name not in known:
+            raise ServiceError(422, f"{name[:100]}: no such parameter; there are {', '.join(sorted(known))}")
 
 
-router = APIRouter(dependencies=[Depends(_each_once)])
+router = APIRouter(dependencies=[Depends(_check_query)])
 
 
 def _body(model: type[BaseModel], *more: type[BaseModel]) -> dict[str, Any]:
