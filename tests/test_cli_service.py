@@ -236,6 +236,25 @@ def test_replay_is_the_same_byte_for_byte(
     assert (status, "was decided by toy-1" in err) == (Exit.UNUSABLE, True)
 
 
+@pytest.mark.parametrize(
+    ("site", "settings", "status"),
+    [
+        ("default", 'policy = "{toy}"', 0),
+        ("sport", '[sites.sport]\npolicy = "{toy}"', 0),
+        ("sport", 'policy = "{toy}"\n[sites.sport]\nclassifier = "linear"', 0),
+        ("default", '[sites.sport]\npolicy = "{toy}"', Exit.UNUSABLE),  # By the policy that ships.
+    ],
+)
+def test_replay_takes_the_site_s_policy_from_the_settings(
+    run: Run, log: AuditLog, toy_file: Path, toy_model: Path, tmp_path: Path, site: str, settings: str, status: int
+) -> None:
+    decision = Moderator.load(toy_file, toy_model).review(Comment("hello", "9"))
+    log.record([log.row(Recorded(decision, decision_json(decision), b"hello"), site, "native", "tests")])
+    config = tmp_path / "service.toml"
+    config.write_text(f'model = "{toy_model}"\n' + settings.format(toy=toy_file))
+    assert run("audit", "replay", "9", "--config", str(config))[0] == status
+
+
 def test_replay_tells_what_differs(run: Run, log: AuditLog, toy_file: Path, toy_model: Path) -> None:
     decision = Moderator.load(toy_file, toy_model).review(Comment("hello", "9"))
     altered = decision_json(decision).replace(b'"decided_by":"linear"', b'"decided_by":"encoder"')

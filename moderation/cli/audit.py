@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moderation.cli.app import ERRORS, ClassifierOption, Exit, ModelOption, PolicyOption, Stages, app, shown
+from moderation.cli.app import ERRORS, Exit, Stages, app, shown
 from moderation.cli.serve import ConfigOption, StateOption, need_serving_packages
 from moderation.decision import Verdict
 from moderation.errors import ModelError, PolicyError, RecordError
@@ -146,9 +146,15 @@ def replay(
     text: Annotated[
         Path | None, typer.Option(help="File with the comment's text, - for standard input; the log's if not given.")
     ] = None,
-    policy: PolicyOption = None,
-    model: ModelOption = None,
-    classifier: ClassifierOption = Stages.CASCADE,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="Policy file (TOML); the site's if not given.", metavar="FILE")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Model folder; the service's if not given.", metavar="DIR")
+    ] = None,
+    classifier: Annotated[
+        Stages | None, typer.Option("--classifier", help="cascade, linear or encoder; the site's if not given.")
+    ] = None,
     site: SiteOption = None,
     log: LogOption = None,
     config: ConfigOption = None,
@@ -158,6 +164,10 @@ def replay(
     from moderation.comment import Comment
     from moderation.moderator import Moderator
 
+    need_serving_packages()
+    from moderation.service.settings import SiteSettings, read_settings
+
+    settings = read_settings(config, state=state, audit=log)
     with _opened(log, config, state) as opened:
         from moderation.service.audit import decision_json, without_excerpts
 
@@ -177,7 +187,12 @@ def replay(
             raw = raw[:-1]  # An editor's line end.
         if opened.text_hash(raw) != entry["text_hash"]:
             raise RecordError(str(text), 0, "not the text that was decided on: its hash differs")
-    moderator = Moderator.load(policy, model, classifier)
+    own = settings.sites.get(entry["site"], SiteSettings())
+    moderator = Moderator.load(
+        policy or own.policy or settings.policy,
+        model or settings.model,
+        classifier or own.classifier or settings.classifier,
+    )
     decision = moderator.review(Comment(raw.decode(), entry["decision"]["id"]))
     then = entry["decision"]
     if decision.policy != then["policy"]:
