@@ -1,8 +1,8 @@
 """What the native API is sent and answers, as its OpenAPI document describes it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from moderation.decision import Verdict
@@ -46,7 +46,8 @@ class CommentsIn(BaseModel):
         },
     )
 
-    comments: list[CommentOfBatchIn] = Field(min_length=1)
+    # The first comment that cannot be read ends it: a body of millions of them would take long.
+    comments: Annotated[list[CommentOfBatchIn], FailFast()] = Field(min_length=1)
     site: str | None = Field(None, description="The site whose policy applies to all of them.")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -42,6 +42,8 @@ from moderation.service.tables import now_ms
 DOOR = "native"
 DECISIONS = "/v1/decisions"
 _JSON = "application/json"
+MAX_PROBLEMS = 100
+"""Fields of a body that are told to be wrong, each for itself."""
 
 
 def _check_query(request: Request) -> None:
@@ -96,22 +98,26 @@ async def _read(request: Request, adapter: TypeAdapter[Any]) -> Any:
 
 def _problems(error: ValidationError, body: bytes) -> list[Any]:
     """Give the problems with the places of the fields in the body."""
+    if error.error_count() > MAX_PROBLEMS:  # To list them would take long.
+        return [{"loc": (), "msg": f"{error.error_count()} fields cannot be used"}]
     found: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         # Python reads half of a surrogate pair, so that its place can be told.
         with suppress(ValueError, RecursionError):
-            found = [{"loc": at, "msg": "half of a surrogate pair"} for at in _halves(json.loads(body))] or found
+            if place := _half(json.loads(body)):
+                return [{"loc": place, "msg": "half of a surrogate pair"}]
     # The first part is the name that `_DECISIONS` has for the form.
     return [{**one, "loc": one["loc"][1:] if one["loc"][:1] in (("one",), ("many",)) else one["loc"]} for one in found]
 
 
-def _halves(value: Any, *place: str) -> Iterator[tuple[str, ...]]:
-    """Find texts that hold half of a surrogate pair."""
-    if isinstance(value, str) and mended(value) != value:
-        yield place
-    elif isinstance(value, dict | list):
-        for part, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _halves(inner, *place, mended(str(part)))
+def _half(data: Any) -> tuple[str | int, ...]:
+    """Find the first field with half of a surrogate pair; empty if there is none."""
+    many = isinstance(data, dict) and isinstance(data.get("comments"), list)
+    for place, comment in enumerate(data["comments"] if many else [data]):
+        for name, value in comment.items() if isinstance(comment, dict) else ():
+            if isinstance(value, str) and mended(value) != value:
+                return ("comments", place, mended(name)) if many else (mended(name),)
+    return ()
 
 
 async def _caller(request: Request, scope: str) -> Caller:
