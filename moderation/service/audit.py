@@ -101,8 +101,9 @@ class AuditLog:
             target = make_url(url)
             if target.drivername in ("postgresql", "postgres"):
                 target = target.set(drivername="postgresql+psycopg")
-            if target.get_backend_name() == "sqlite" and target.database and target.database != ":memory:":
-                _find(Path(target.database), make)
+            named = target.database or ""
+            if target.get_backend_name() == "sqlite" and named and not named.startswith((":memory:", "file:")):
+                _find(Path(named), make)
             self.remote = target.get_backend_name() != "sqlite"
             """Whether it waits for a server."""
             # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
