@@ -65,8 +65,9 @@ def matching(search: Search, dialect: str) -> Select[Any]:
     if search.before is not None:
         query = query.where(DECISIONS.c.seq < search.before)
     if search.overruled is not None:
-        said = select(FEEDBACK.c.decision_seq).where(FEEDBACK.c.decision_seq == DECISIONS.c.seq, overruling())
-        query = query.where(said.exists() if search.overruled else ~said.exists())
+        both = FEEDBACK.join(DECISIONS, DECISIONS.c.seq == FEEDBACK.c.decision_seq)
+        said = select(FEEDBACK.c.decision_seq).select_from(both).where(overruling())
+        query = query.where(DECISIONS.c.seq.in_(said) if search.overruled else DECISIONS.c.seq.not_in(said))
     return query
 
 
