@@ -414,7 +414,10 @@ def test_perspective_does_not_store_what_it_is_asked_not_to(service: TestClient)
     analyze(service, "what a clown, stored")
     assert latest(service)["text"] == "what a clown, stored"
     analyze(service, "what a clown, not stored", doNotStore=True)
-    assert latest(service)["text"] is None
+    entry = latest(service)
+    assert entry["text"] is None
+    assert entry["decision"]["findings"]
+    assert {finding["excerpt"] for finding in entry["decision"]["findings"]} == {""}
 
 
 @pytest.mark.parametrize(
@@ -509,6 +512,7 @@ def test_suggested_scores_are_feedback_beside_the_decision(service: TestClient) 
     }
     assert suggest({"value": 1}).status_code == 200
     assert suggest({}).status_code == 200  # a protocol buffer leaves out a zero
+    assert [suggest({"value": value}).status_code for value in (5, -0.1, 1.1)] == [400] * 3
     said = latest(service)["feedback"]
     assert [one["verdict"] for one in said] == ["approve", "reject", "approve"]
     assert said[1]["note"] == "TOXICITY=1; Coral:https://news.example"

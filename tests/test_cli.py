@@ -613,6 +613,12 @@ def test_a_labelled_file_that_cannot_be_used_exits_2(
     assert told in only_line(result.err)
 
 
+def test_a_guideline_of_which_nothing_is_said_exits_2(toy: Call, tmp_path: Path) -> None:
+    result = toy("evaluate", "--file", labelled(tmp_path, "hello,"), "--label", "bad=threat")
+    assert (result.status, result.out) == (2, "")
+    assert "column 'bad' is blank throughout" in only_line(result.err)
+
+
 def test_a_label_for_no_guideline_exits_2(toy: Call, tmp_path: Path) -> None:
     result = toy("evaluate", "--file", labelled(tmp_path, "hello,1"), "--label", "bad=rudeness")
     assert (result.status, result.out) == (2, "")

@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from moderation import Comment, Moderator, RecordError, Verdict
 from moderation.cli import Exit, main
@@ -16,7 +18,7 @@ from moderation.datasets import feedback
 from moderation.policy import GUIDELINES
 from moderation.service.audit import AuditLog, Recorded, decision_json
 from moderation.service.keys import KeyStore
-from moderation.service.tables import now_ms
+from moderation.service.tables import DECISIONS, now_ms
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -67,7 +69,28 @@ def test_keys_are_made_listed_and_revoked(run: Run, tmp_path: Path) -> None:
     assert (status, raw[:8] in out, raw[9:] in out, "decide audit" in out) == (0, True, False, True)
     assert run("keys", "revoke", raw[:8])[0] == 0
     assert run("keys", "revoke", raw[:8])[0] == Exit.USAGE
-    assert run("keys", "add", "x", "--scope", "read")[0] == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("x", "--scope", "read"), "scopes are"),
+        (("x", "--rate", "nan"), "not nan"),
+        (("x", "--rate", "inf"), "not inf"),
+        (("",), "needs a name"),
+        ((" ",), "needs a name"),
+        # A folder in which nobody may write, not even root.
+        (("x", "--state", "/proc"), "/proc/keys.json: cannot be written"),
+    ],
+)
+def test_a_key_that_cannot_be_made_is_told_in_a_line(
+    run: Run, tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    status, out, err = run("keys", "add", *words)
+    assert (status, out) == (Exit.USAGE, "")
+    assert told in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("state/keys.json"))
 
 
 # --------------------------------------------------------------------------- audit
@@ -84,6 +107,24 @@ def test_search_shows_what_matches(run: Run, log: AuditLog) -> None:
     assert len(run("audit", "search", "1")[1].splitlines()) == 2
     assert len(run("audit", "search", "--overruled")[1].splitlines()) == 2
     assert len(run("audit", "search", "--until", "2020-01-01")[1].splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("excerpts", "told"),
+    [
+        (["one"], "one"),
+        (["one", "two", "one", "three"], "one | two | three"),
+        (["one", "two", "three", "four", "five"], "one | two | three | 2 more"),
+        (["x" * 100], "x" * 39 + "…"),
+    ],
+)
+def test_search_shows_the_first_of_the_evidence(run: Run, log: AuditLog, excerpts: list[str], told: str) -> None:
+    stored = json.loads(log.stored_json(2))
+    stored["findings"] = [stored["findings"][0] | {"excerpt": excerpt} for excerpt in excerpts]
+    with log.engine.begin() as connection:
+        row = dict(connection.execute(select(DECISIONS).where(DECISIONS.c.seq == 2)).mappings().one())
+    log.record([row | {"id": "evidence", "decision": json.dumps(stored)}])
+    assert f"  {told}\n" in re.sub(" +\n", "\n", run("audit", "search", "evidence")[1])
 
 
 @pytest.mark.parametrize("to_file", [False, True])
@@ -105,6 +146,12 @@ def test_export(run: Run, log: AuditLog, tmp_path: Path, to_file: bool) -> None:
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_an_export_that_cannot_be_written_is_told(run: Run, log: AuditLog, tmp_path: Path) -> None:
+    status, _, err = run("audit", "export", "-o", str(tmp_path / "none" / "out.csv"))
+    assert (status, len(err.splitlines())) == (Exit.USAGE, 1)
+    assert "out.csv: cannot be written (No such file or directory)" in err
+
+
 @pytest.mark.parametrize("name", ["said.csv", "said.jsonl"])
 def test_feedback_becomes_labelled_comments(run: Run, log: AuditLog, tmp_path: Path, name: str) -> None:
     assert run("audit", "export", "--training", "-o", str(tmp_path / name))[0] == 0
@@ -113,6 +160,25 @@ def test_feedback_becomes_labelled_comments(run: Run, log: AuditLog, tmp_path: P
     assert rows[0].labels == {"reject": 0, **dict.fromkeys(GUIDELINES, 0)}
     assert rows[1].labels == {"reject": 1, **{one: int(one in ("threat", "abuse")) for one in GUIDELINES}}
     assert {row.source for row in rows} == {"feedback"}
+
+
+@pytest.mark.parametrize("name", ["said.csv", "said.jsonl"])
+def test_feedback_is_measured_as_it_was_exported(
+    run: Run, log: AuditLog, toy_file: Path, toy_model: Path, tmp_path: Path, name: str
+) -> None:
+    log.add_feedback("1", Verdict.REJECT, site="default", door="page", caller="eve")
+    file = str(tmp_path / name)
+    run("audit", "export", "--training", "-o", file)
+    toys = ("--policy", str(toy_file), "--model", str(toy_model))
+    labels = ("--text", "text", "--label", "reject")
+    status, out, err = run("evaluate", "--file", file, *labels, "--label", "threat=threat", "--json", *toys)
+    assert (status, err) == (0, "")
+    # A rejection for which no guideline was named says nothing of any.
+    assert [(one["name"], one["rows"], one["rejected"]) for one in json.loads(out)] == [
+        ("reject", 3, 2),
+        ("threat", 2, 1),
+    ]
+    assert run("tune", file, *labels, "--false-rejection", "0.01", *toys)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -158,11 +224,35 @@ def test_replay_is_the_same_byte_for_byte(
     assert run("audit", "replay", "1", "--text", str(tmp_path / "own.txt"), *with_toy)[0] == 0
     status, _, err = run("audit", "replay", "2", "--text", str(tmp_path / "own.txt"), *with_toy)
     assert (status, "not the text" in err) == (Exit.USAGE, True)
+    decision = Moderator.load(toy_file, toy_model).review(Comment("you clown", "8"))
+    recorded = Recorded(decision, decision_json(decision), b"you clown")
+    log.record([log.row(recorded, "default", "perspective", "tests", keep_text=False)])
+    (tmp_path / "own.txt").write_text("you clown")
+    assert run("audit", "replay", "8", "--text", str(tmp_path / "own.txt"), *with_toy)[0] == 0
     # Another policy or model is told, not taken for a difference.
     other = tmp_path / "other.toml"
     other.write_text(toy_file.read_text().replace("unflagged = 0.75", "unflagged = 0.8"))
     status, _, err = run("audit", "replay", "2", "--policy", str(other), "--model", str(toy_model))
     assert (status, "was decided by toy-1" in err) == (Exit.UNUSABLE, True)
+
+
+@pytest.mark.parametrize(
+    ("site", "settings", "status"),
+    [
+        ("default", 'policy = "{toy}"', 0),
+        ("sport", '[sites.sport]\npolicy = "{toy}"', 0),
+        ("sport", 'policy = "{toy}"\n[sites.sport]\nclassifier = "linear"', 0),
+        ("default", '[sites.sport]\npolicy = "{toy}"', Exit.UNUSABLE),  # By the policy that ships.
+    ],
+)
+def test_replay_takes_the_site_s_policy_from_the_settings(
+    run: Run, log: AuditLog, toy_file: Path, toy_model: Path, tmp_path: Path, site: str, settings: str, status: int
+) -> None:
+    decision = Moderator.load(toy_file, toy_model).review(Comment("hello", "9"))
+    log.record([log.row(Recorded(decision, decision_json(decision), b"hello"), site, "native", "tests")])
+    config = tmp_path / "service.toml"
+    config.write_text(f'model = "{toy_model}"\n' + settings.format(toy=toy_file))
+    assert run("audit", "replay", "9", "--config", str(config))[0] == status
 
 
 def test_replay_tells_what_differs(run: Run, log: AuditLog, toy_file: Path, toy_model: Path) -> None:
@@ -186,10 +276,6 @@ def test_delete_and_prune(run: Run, log: AuditLog) -> None:
 
 
 def _old(log: AuditLog, when: int) -> dict[str, Any]:
-    from sqlalchemy import select
-
-    from moderation.service.tables import DECISIONS
-
     with log.engine.connect() as connection:
         found = connection.execute(select(DECISIONS).where(DECISIONS.c.id == "1")).mappings().one()
     return {name: value for name, value in found.items() if name != "seq"} | {"time": when, "id": "old"}
@@ -198,17 +284,22 @@ def _old(log: AuditLog, when: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("audit", "search"), "holds no audit log"),
+        (("audit", "search"), "audit.db: no such audit log"),
+        (("audit", "search", "--audit", "sqlite:///none/a.db"), "none/a.db: no such audit log"),
         (("audit", "search", "--audit", "nonsense"), "not a data base URL"),
-        (("audit", "replay", "1"), "holds no audit log"),
+        (("audit", "replay", "1"), "no such audit log"),
         (("audit", "search", "--config", "none.toml"), "no such file"),
     ],
 )
-def test_without_a_log_that_is_told(run: Run, words: tuple[str, ...], told: str) -> None:
+def test_without_a_log_that_is_told(
+    run: Run, words: tuple[str, ...], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     status, out, err = run(*words)
     assert (status, out) == (Exit.USAGE, "")
     assert told in err
     assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_missing_package_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -329,12 +329,13 @@ def test_markup_in_comments_is_shown_and_never_run(tab: Tab, service: Service, k
     page.get_by_role("button", name="Show").click()
     wait_for_rows(page, "<script>")
     row = page.locator(".row").first
+    assert row.locator(".preview").inner_text() == HOSTILE.replace("\u202e", "U+202E")
     row.get_by_role("button", name="Details").click()
     assert HOSTILE.replace("\u202e", "U+202E") in row.locator(".details .text.box").inner_text()
     assert "three/<b>" in row.inner_text()
     page.keyboard.press("j")
     page.keyboard.press("o")
-    assert page.locator("#overrule-text").inner_text() == HOSTILE
+    assert page.locator("#overrule-text").inner_text() == HOSTILE.replace("\u202e", "U+202E")
     page.keyboard.press("Escape")
     page.get_by_role("link", name="Try a comment").click()
     page.get_by_role("textbox", name="Comment").fill(HOSTILE)
@@ -400,6 +401,29 @@ def test_decisions_are_overruled_by_keyboard_alone(tab: Tab, service: Service, k
     page.locator(".row").first.wait_for()
     page.keyboard.press("j")
     assert page.evaluate(focused) is None
+
+
+def test_the_row_that_is_shown_is_overruled_and_that_withdrawn(tab: Tab, service: Service, key: str) -> None:
+    for text in ("you clown", "hello"):
+        body, headers = {"text": text, "id": "edited"}, {"Authorization": f"Bearer {key}"}
+        httpx.post(f"{service.url}/v1/decisions", json=body, headers=headers).raise_for_status()
+    tab.sign_in(service.url, key)
+    page = tab.page
+    page.get_by_role("searchbox", name="Search").fill("edited")
+    page.get_by_role("button", name="Show").click()
+    wait_until(page, "document.querySelectorAll('.row').length === 2")
+    page.evaluate("document.activeElement.blur()")
+    for one in "jjo":
+        page.keyboard.press(one)
+    page.get_by_role("button", name="Record approve").click()
+    page.get_by_text("Recorded: approve.").wait_for()
+    said = [len(entry["feedback"]) for entry in service.app.state.audit.every() if entry["id"] == "edited"]
+    assert said == [0, 1]
+    assert "overruled: approve" in page.locator(".row").nth(1).inner_text()
+    page.keyboard.press("o")
+    page.get_by_role("button", name="Record reject").click()
+    page.get_by_text("Recorded: reject.").wait_for()
+    assert "overruled" not in page.locator(".row").nth(1).inner_text()
 
 
 def test_decisions_are_filtered_and_drawn(tab: Tab, service: Service, key: str, decided: list[str]) -> None:

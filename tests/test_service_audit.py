@@ -4,21 +4,23 @@ import json
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Fake
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from moderation import Comment, Moderator, Policy, RecordError, Verdict
 from moderation.service.audit import AuditLog, Recorded, decision_json
 from moderation.service.search import Search
-from moderation.service.tables import DECISIONS, FEEDBACK, HOUR_MS, now_ms
+from moderation.service.tables import DECISIONS, DELETIONS, FEEDBACK, HOUR_MS, now_ms
 
 
 @pytest.fixture(scope="session")
@@ -151,8 +153,8 @@ def test_what_a_data_base_cannot_hold_is_held(log: AuditLog, moderator: Moderato
         (Search(site="default", verdict="approve"), ["d", "a"]),
         (Search(since=0), ["e", "d", "c", "b", "a"]),
         (Search(until=0), []),
-        (Search(overruled=True), ["b"]),
-        (Search(overruled=False), ["e", "d", "c", "a"]),
+        (Search(overruled=True), ["b", "a"]),
+        (Search(overruled=False), ["e", "d", "c"]),
         (Search(stage="rule"), ["b"]),
         (Search(words="CLOWN"), ["c"]),
         (Search(words="will kill", stage="linear"), []),
@@ -165,7 +167,9 @@ def test_search(log: AuditLog, moderator: Moderator, search: Search, found: list
     add(log, moderator, "d hello", door="akismet")
     add(log, moderator, "e hello", site="other")
     log.add_feedback("b", Verdict.APPROVE, site="default", door="native", caller="x")
-    log.add_feedback("c", Verdict.REJECT, site="default", door="native", caller="x")  # agrees
+    # The last word counts: «a» and «b» were overruled, «c» too, but no more.
+    for name, verdict in (("c", Verdict.APPROVE), ("c", Verdict.REJECT), ("a", Verdict.APPROVE), ("a", Verdict.REJECT)):
+        log.add_feedback(name, verdict, site="default", door="native", caller="x")
     assert [entry["id"] for entry in log.search(search)] == found
 
 
@@ -223,7 +227,14 @@ def test_summary_counts_by_hour(log: AuditLog, moderator: Moderator) -> None:
         decision = moderator.review(Comment(words, words[:1]))
         row = log.row(Recorded(decision, decision_json(decision), b""), "default", "native", "x")
         log.record([row | {"time": (hour - back) * HOUR_MS + 5}])
-    log.add_feedback("c", Verdict.APPROVE, site="default", door="page", caller="x")
+    # Of one decision that is overruled twice, and one of which that was withdrawn, one is overruled.
+    for name, verdict in (
+        ("c", Verdict.APPROVE),
+        ("c", Verdict.APPROVE),
+        ("h", Verdict.REJECT),
+        ("h", Verdict.APPROVE),
+    ):
+        log.add_feedback(name, verdict, site="default", door="page", caller="x")
     found = log.summary((hour - 23) * HOUR_MS, (hour + 1) * HOUR_MS)
     assert found["verdicts"] == {"approve": 2, "reject": 2}
     assert found["guidelines"] == {"personal_attack": 1, "threat": 1}
@@ -259,6 +270,22 @@ def test_erasure_leaves_that_there_was_a_decision(log: AuditLog, moderator: Mode
         rows = connection.execute(select(DECISIONS).where(DECISIONS.c.id == "a")).all()
         rows = [*rows, *connection.execute(select(FEEDBACK).where(FEEDBACK.c.id == "a")).all()]
     assert "clown" not in repr(rows)
+
+
+def test_erasure_leaves_no_id_that_was_made_of_the_text(log: AuditLog, moderator: Moderator) -> None:
+    said = "what a clown"
+    name = log.text_id(said.encode())
+    decision = moderator.review(Comment(said, name))
+    log.record([log.row(Recorded(decision, decision_json(decision), said.encode()), "default", "akismet", "tests")])
+    log.add_feedback(name, Verdict.APPROVE, site="default", door="akismet", caller="x", text=said)
+    add(log, moderator, "text-17 hello")
+    assert log.erase(name, "tests") == 2
+    assert log.erase("text-17", "tests") == 1
+    assert [(entry["id"], entry["decision"]["id"]) for entry in log.every()] == [("text-17",) * 2, ("text-",) * 2]
+    assert [row["id"] for row in log.deletions()] == ["text-", "text-17"]
+    with log.engine.connect() as connection:
+        rows = [connection.execute(select(table)).all() for table in (DECISIONS, FEEDBACK, DELETIONS)]
+    assert name.removeprefix("text-") not in repr(rows)
 
 
 @pytest.mark.parametrize("away", [lambda log: log.erase("a", "tests"), lambda log: log.retain(now_ms() + 1, "tests")])
@@ -298,17 +325,57 @@ def test_retention_removes_what_is_old(log: AuditLog, moderator: Moderator) -> N
     assert [(row["kind"], row["rows"]) for row in log.deletions()] == [("retention", 1)]
 
 
+BLANK = "text = NULL, text_hash = ''"
+
+
 @pytest.mark.parametrize(
-    "values",
-    [{"verdict": "approve"}, {"text": b"other"}, {"text_hash": "1"}, {"text": None, "text_hash": "", "id": "z"}],
+    "statement",
+    [
+        "UPDATE decisions SET verdict = 'approve'",
+        "UPDATE decisions SET text_hash = '1'",
+        f"UPDATE decisions SET {BLANK}, id = 'z'",
+        f"UPDATE decisions SET {BLANK}, score = 0.01",
+        f"UPDATE decisions SET {BLANK}, decided_by = 'x'",
+        f'UPDATE decisions SET {BLANK}, decision = replace(decision, \'"verdict":"reject"\', \'"verdict":"approve"\')',
+        f"UPDATE decisions SET {BLANK}, decision = replace(decision, '0.9', '0.8')",
+        f"UPDATE decisions SET {BLANK}, decision = '{{}}'",
+        "UPDATE feedback SET verdict = 'approve'",
+        "UPDATE feedback SET note = '', guidelines = ' abuse '",
+        "UPDATE feedback SET note = '', decision_seq = NULL",
+        "UPDATE deletions SET caller = 'z'",
+        "DELETE FROM deletions",
+    ],
 )
-def test_a_row_can_be_blanked_but_not_changed(log: AuditLog, moderator: Moderator, values: dict[str, Any]) -> None:
-    add(log, moderator, "a what a clown")
-    with pytest.raises(DBAPIError, match="append-only"), log.engine.begin() as connection:
-        connection.execute(update(DECISIONS).values(values))
+def test_a_row_can_be_blanked_but_not_changed(log: AuditLog, moderator: Moderator, statement: str) -> None:
+    add(log, moderator, "a what a clown", "b hello")
+    log.erase("b", "tests")
     log.add_feedback("a", Verdict.REJECT, site="default", door="page", caller="x")
     with pytest.raises(DBAPIError, match="append-only"), log.engine.begin() as connection:
-        connection.execute(update(FEEDBACK).values(verdict="approve"))
+        connection.execute(text(statement.replace(":", r"\:")))
+
+
+@pytest.mark.parametrize("table", ["decisions", "feedback", "deletions"])
+def test_a_row_of_sqlite_cannot_be_replaced(tmp_path: Path, moderator: Moderator, table: str) -> None:
+    log = AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
+    add(log, moderator, "a what a clown")
+    log.add_feedback("a", Verdict.REJECT, site="default", door="page", caller="x")
+    log.erase("a", "tests")
+    with pytest.raises(DBAPIError, match="append-only"), log.engine.begin() as connection:
+        connection.execute(text(f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}"))
+    log.close()
+
+
+def test_a_log_that_was_made_before_gets_the_triggers_of_today(tmp_path: Path, moderator: Moderator) -> None:
+    file = tmp_path / "audit.db"
+    AuditLog(f"sqlite:///{file}").close()
+    before = "BEFORE UPDATE ON decisions BEGIN SELECT RAISE(ABORT, 'as before'); END"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("DROP TRIGGER decisions_update")
+        connection.execute(f"CREATE TRIGGER decisions_append_only {before}")
+    log = AuditLog(f"sqlite:///{file}")
+    add(log, moderator, "a what a clown")
+    assert log.erase("a", "tests") == 1
+    log.close()
 
 
 def test_a_log_is_opened_again_with_the_same_hash_key(url: str) -> None:
@@ -348,6 +415,14 @@ def test_a_file_that_is_no_data_base_is_told(tmp_path: Path) -> None:
     (tmp_path / "audit.db").write_bytes(b"not a data base, though long enough to be looked at" * 50)
     with pytest.raises(RecordError, match="cannot be opened"):
         AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
+
+
+def test_the_files_of_sqlite_are_for_their_owner_alone(tmp_path: Path, moderator: Moderator) -> None:
+    log = AuditLog(f"sqlite:///{tmp_path / 'audit.db'}")
+    add(log, moderator, "a hello")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(["audit.db", "audit.db-wal", "audit.db-shm"], 0o600)
+    log.close()
 
 
 def test_a_password_is_not_told(tmp_path: Path) -> None:

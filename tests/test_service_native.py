@@ -99,25 +99,36 @@ JSON = {"content-type": "application/json"}
 @pytest.mark.parametrize(
     ("content", "headers", "status", "told"),
     [
-        (b"", JSON, 422, "JSON"),
-        (b"{", JSON, 422, "JSON"),
+        (b"", JSON, 422, "body: Invalid JSON"),
+        (b"{", JSON, 422, "body: Invalid JSON"),
         (b"null", JSON, 422, ""),
         (b"[]", JSON, 422, ""),
         (b'"text"', JSON, 422, ""),
-        (b"{}", JSON, 422, "text"),
+        (b"{}", JSON, 422, "text: "),
         (b'{"text": null}', JSON, 422, "text"),
         (b'{"text": 5}', JSON, 422, "text"),
-        (b'{"text": "a", "texd": "b"}', JSON, 422, "texd"),
-        (b'{"comments": []}', JSON, 422, "comments"),
+        (b'{"text": "a", "texd": "b"}', JSON, 422, "texd: "),
+        (b'{"comments": []}', JSON, 422, "comments: "),
         (b'{"comments": {}}', JSON, 422, "comments"),
-        (b'{"comments": [{"text": "a"}, {"text": 7}]}', JSON, 422, "comments.1.text"),
-        (b'{"text": "\\ud800"}', JSON, 422, "JSON"),
+        (b'{"comments": [{"text": "a"}, {"text": 7}]}', JSON, 422, "comments.1.text: "),
+        (b'{"comments": [{"text": "a", "site": "strict"}]}', JSON, 422, "comments.0.site: "),
+        (b'{"text": "\\ud800"}', JSON, 422, "text: half of a surrogate pair"),
+        (
+            b'{"comments": [{"text": "a"}, {"text": "b\\ude00"}]}',
+            JSON,
+            422,
+            "comments.1.text: half of a surrogate pair",
+        ),
+        (b'{"text": "a", "\\ud800": "\\ud800"}', JSON, 422, "\ufffd: half of a surrogate pair"),
+        (b'{"text": "\\ud800"', JSON, 422, "body: Invalid JSON"),
         (b'{"text": "\xff"}', JSON, 422, ""),
+        (b'{"comments": [' + b"1, " * 10 + b"1]}", JSON, 422, "comments.0: "),
+        (b'{"text": "a"' + b"".join(b', "%d": 1' % n for n in range(300)) + b"}", JSON, 422, "body: 300 fields"),
         (b'{"text": "a", "id": "' + b"x" * 501 + b'"}', JSON, 422, "id"),
         (b"[" * 100_000, JSON, 422, ""),
-        (b'{"text": "a"}', {"content-type": "text/plain"}, 415, "application/json"),
-        (b"text=a", {"content-type": "application/x-www-form-urlencoded"}, 415, "application/json"),
-        (b'{"text": "a"}', {}, 415, "application/json"),
+        (b'{"text": "a"}', {"content-type": "text/plain"}, 415, "send the body as application/json"),
+        (b"text=a", {"content-type": "application/x-www-form-urlencoded"}, 415, "send the body as application/json"),
+        (b'{"text": "a"}', {}, 415, "send the body as application/json"),
         (b'{"text": "a"}', {"content-type": "application/json; charset=utf-8"}, 200, ""),
         (b'{"text": ""}', JSON, 200, ""),
     ],
@@ -128,7 +139,8 @@ def test_what_cannot_be_read(
     reply = client.post("/v1/decisions", content=content, headers=headers)
     assert reply.status_code == status
     if status != 200:
-        assert told in reply.json()["detail"]
+        assert reply.json()["detail"].startswith(told)
+        assert len(reply.json().get("problems", ())) <= 1
 
 
 def test_an_error_does_not_repeat_the_comment(client: TestClient) -> None:
@@ -149,6 +161,10 @@ def test_limits(make: Make) -> None:
             reply = client.post("/v1/decisions", json=body)
             assert reply.status_code == status
             assert told in reply.json().get("detail", "")
+        client.post("/v1/decisions", json={"text": "a", "id": "1"}).raise_for_status()
+        for text, status in (("x" * 10, 201), ("x" * 11, 422)):
+            reply = client.post("/v1/decisions/1/feedback", json={"verdict": "reject", "text": text})
+            assert reply.status_code == status
 
         def chunks() -> Iterable[bytes]:
             yield from [b"x" * 600] * 2
@@ -181,6 +197,54 @@ def test_sites_are_chosen_by_header_field_and_path(make: Make, toy_file: Path, t
             assert client.get(path).status_code == 404
         sites = {entry["site"] for entry in client.get("/v1/audit").json()["entries"]}
         assert sites == {"strict", "default"}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "headers", "field", "site"),
+    [
+        ("", {}, {}, "default"),
+        ("/sites/default", {}, {}, "default"),
+        ("", {"X-Site": "default"}, {}, "default"),
+        ("", {}, {"site": "default"}, "default"),
+        ("/sites/sport", {}, {}, "sport"),
+        ("", {"X-Site": "sport"}, {}, "sport"),
+        ("", {}, {"site": "sport"}, "sport"),
+        ("/sites/sport", {"X-Site": "default"}, {"site": "default"}, "sport"),
+    ],
+)
+def test_the_audit_log_is_asked_about_one_site(
+    make: Make, prefix: str, headers: dict[str, str], field: dict[str, str], site: str
+) -> None:
+    with TestClient(make(sites={"sport": {}})) as client:
+        for name in ("default", "sport", "sport", "default"):
+            client.post(f"/sites/{name}/v1/decisions", json={"id": "17", "text": "hello"}).raise_for_status()
+        named = {"headers": headers, "params": field}
+        assert client.get(f"{prefix}/v1/decisions/17", **named).json()["site"] == site
+        said = {"verdict": "reject", **field}
+        reply = client.post(f"{prefix}/v1/decisions/17/feedback", json=said, headers=headers)
+        assert (reply.status_code, reply.json()["site"]) == (201, site)
+        entries = client.get(f"{prefix}/v1/audit", **named).json()["entries"]
+        every = not (prefix or headers or field)
+        assert len(entries) == (4 if every else 2)
+        assert {entry["site"] for entry in entries} == ({"default", "sport"} if every else {site})
+        doors = client.get(f"{prefix}/v1/audit/summary", **named).json()["doors"]
+        assert doors == {"native": len(entries)}
+
+
+@pytest.mark.parametrize(("site", "status"), [("sport", 200), ("default", 403), ("none", 404)])
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/decisions/17", "/v1/audit", "/v1/audit/summary", "/v1/policy", "/metrics", "/v1/decisions/17/feedback"],
+)
+def test_a_site_that_may_not_be_asked_about_is_refused(make: Make, path: str, site: str, status: int) -> None:
+    app = make(sites={"sport": {}})
+    bound = app.state.keys.add("sport", ["admin"], "sport" if status != 404 else None)
+    with TestClient(app, headers={"Authorization": f"Bearer {bound}"}) as client:
+        client.post("/sites/sport/v1/decisions", json={"id": "17", "text": "hello"}).raise_for_status()
+        method, body = ("POST", {"verdict": "reject"}) if path.endswith("feedback") else ("GET", None)
+        wanted = 201 if status == 200 and body else status
+        assert client.request(method, f"/sites/{site}{path}", json=body).status_code == wanted
+        assert client.request(method, path, json=body, headers={"X-Site": site}).status_code == wanted
 
 
 def test_a_site_with_a_bad_policy_is_told_at_start(make: Make, tmp_path: Path) -> None:
@@ -273,7 +337,13 @@ def test_feedback_and_audit(client: TestClient) -> None:
     )
     assert said.status_code == 201
     assert client.post("/v1/decisions/none/feedback", json={"verdict": "approve"}).status_code == 404
-    for bad in ({}, {"verdict": "maybe"}, {"verdict": "reject", "guidelines": ["rude"]}, {"verdict": "reject", "x": 1}):
+    for bad in (
+        {},
+        {"verdict": "maybe"},
+        {"verdict": "reject", "guidelines": ["rude"]},
+        {"verdict": "approve", "guidelines": ["threat"]},
+        {"verdict": "reject", "x": 1},
+    ):
         assert client.post("/v1/decisions/3/feedback", json=bad).status_code == 422
     page = client.get("/v1/audit?limit=2").json()
     assert [entry["id"] for entry in page["entries"]] == ["4", "3"]
@@ -290,13 +360,36 @@ def test_feedback_and_audit(client: TestClient) -> None:
         ("id=4", 1),
     ):
         assert len(client.get(f"/v1/audit?{query}").json()["entries"]) == count
-    wrong = ("since=yesterday", "limit=0", "limit=501", "verdict=x", "before=x", f"before={1 << 70}", "id=1&id=2")
+    wrong = (
+        "since=yesterday",
+        "limit=0",
+        "limit=501",
+        "verdict=x",
+        "before=x",
+        f"before={1 << 70}",
+        "id=1&id=2",
+        "verdicts=reject",
+    )
     for query in wrong:
         assert client.get(f"/v1/audit?{query}").status_code == 422
+    assert client.get("/healthz?at=1").status_code == 200
     found = client.get("/v1/audit/summary?hours=2").json()
     assert found["verdicts"] == {"approve": 0, "reject": 5}
     assert found["overruled"] == 1
     assert sum(hour["guidelines"].get("personal_attack", 0) for hour in found["hours"]) == 5
+
+
+def test_feedback_is_about_the_row_that_it_names(client: TestClient) -> None:
+    for text in ("you clown", "hello", "hi"):
+        client.post("/v1/decisions", json={"id": "edit", "text": text}).raise_for_status()
+    newest, between, oldest = (entry["seq"] for entry in client.get("/v1/audit").json()["entries"])
+    for seq, status in ((oldest, 201), (None, 201), (newest + 1, 404)):
+        reply = client.post("/v1/decisions/edit/feedback", json={"verdict": "approve", "seq": seq})
+        assert reply.status_code == status
+    client.post("/v1/decisions", json={"id": "other", "text": "hi"}).raise_for_status()
+    assert client.post("/v1/decisions/other/feedback", json={"verdict": "reject", "seq": between}).status_code == 404
+    said = {entry["seq"]: len(entry["feedback"]) for entry in client.get("/v1/audit?id=edit").json()["entries"]}
+    assert said == {newest: 1, between: 0, oldest: 1}
 
 
 def test_policy_tells_what_is_in_force(client: TestClient, toy_policy: Policy) -> None:

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from moderation.cli.app import ERRORS, ClassifierOption, Exit, ModelOption, PolicyOption, Stages, app, shown
+from moderation.cli.app import ERRORS, Exit, Stages, app, shown
 from moderation.cli.serve import ConfigOption, StateOption, need_serving_packages
 from moderation.decision import Verdict
 from moderation.errors import ModelError, PolicyError, RecordError
@@ -46,7 +46,13 @@ SiteOption = Annotated[str | None, typer.Option(help="Of this site only.")]
 VerdictOption = Annotated[Verdict | None, typer.Option(help="approve or reject.")]
 GuidelineOption = Annotated[str | None, typer.Option(help="Breaking this guideline.")]
 DoorOption = Annotated[str | None, typer.Option(help="native, perspective, coral, openai, akismet.")]
-OverruledOption = Annotated[bool, typer.Option("--overruled", help="Only those that someone said otherwise of.")]
+OverruledOption = Annotated[
+    bool, typer.Option("--overruled", help="Only those of which the last feedback says otherwise.")
+]
+
+EXCERPTS = 3
+"""Of a row's evidence in the table, at most; `export` has all of it."""
+EXCERPT_CHARS = 40
 
 
 class Format(StrEnum):
@@ -83,7 +89,6 @@ def search(
         table.add_column(heading, overflow="fold")
     for entry in entries:
         decision = entry["decision"]
-        excerpts = " | ".join(finding["excerpt"] for finding in decision["findings"])
         said = ", ".join(f"{one['verdict']} ({one['caller']})" for one in entry["feedback"])
         cells = (
             entry["time"],
@@ -94,7 +99,7 @@ def search(
             ", ".join(decision["guidelines"]),
             decision["decided_by"],
             f"{decision['score']:.3f}",
-            excerpts,
+            _evidence(decision["findings"]),
             said,
         )
         table.add_row(*(Text(shown(cell)) for cell in cells))
@@ -141,9 +146,15 @@ def replay(
     text: Annotated[
         Path | None, typer.Option(help="File with the comment's text, - for standard input; the log's if not given.")
     ] = None,
-    policy: PolicyOption = None,
-    model: ModelOption = None,
-    classifier: ClassifierOption = Stages.CASCADE,
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="Policy file (TOML); the site's if not given.", metavar="FILE")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Model folder; the service's if not given.", metavar="DIR")
+    ] = None,
+    classifier: Annotated[
+        Stages | None, typer.Option("--classifier", help="cascade, linear or encoder; the site's if not given.")
+    ] = None,
     site: SiteOption = None,
     log: LogOption = None,
     config: ConfigOption = None,
@@ -153,8 +164,12 @@ def replay(
     from moderation.comment import Comment
     from moderation.moderator import Moderator
 
+    need_serving_packages()
+    from moderation.service.settings import SiteSettings, read_settings
+
+    settings = read_settings(config, state=state, audit=log)
     with _opened(log, config, state) as opened:
-        from moderation.service.audit import decision_json
+        from moderation.service.audit import decision_json, without_excerpts
 
         entry = opened.latest(id_, site)
         if entry is None:
@@ -172,14 +187,20 @@ def replay(
             raw = raw[:-1]  # An editor's line end.
         if opened.text_hash(raw) != entry["text_hash"]:
             raise RecordError(str(text), 0, "not the text that was decided on: its hash differs")
-    moderator = Moderator.load(policy, model, classifier)
+    own = settings.sites.get(entry["site"], SiteSettings())
+    moderator = Moderator.load(
+        policy or own.policy or settings.policy,
+        model or settings.model,
+        classifier or own.classifier or settings.classifier,
+    )
     decision = moderator.review(Comment(raw.decode(), entry["decision"]["id"]))
     then = entry["decision"]
     if decision.policy != then["policy"]:
         raise PolicyError(decision.policy, f"the row was decided by {then['policy']}; give that file with --policy")
     if decision.model != then["model"]:
         raise ModelError(f"{decision.model}: the row was decided by {then['model']}; give its folder with --model")
-    if decision_json(decision) == stored:
+    again = decision_json(decision)
+    if stored in (again, without_excerpts(again).encode()):  # The excerpts may have been stored blank.
         typer.echo(f"the same, byte for byte ({len(stored)} bytes): {decision.explain().splitlines()[0]}")
         return
     now = decision.to_dict()
@@ -228,6 +249,14 @@ def deletions(log: LogOption = None, config: ConfigOption = None, state: StateOp
             typer.echo(json.dumps(row, ensure_ascii=False))
 
 
+def _evidence(findings: Sequence[Mapping[str, Any]]) -> str:
+    """Give the first excerpts, shortened, and how many more there are."""
+    excerpts = list(dict.fromkeys(finding["excerpt"] for finding in findings))
+    first = [one if len(one) <= EXCERPT_CHARS else one[: EXCERPT_CHARS - 1] + "…" for one in excerpts[:EXCERPTS]]
+    more = len(excerpts) - len(first)
+    return " | ".join([*first, f"{more} more"] if more else first)
+
+
 # --------------------------------------------------------------------------- shared
 
 
@@ -240,9 +269,7 @@ def _opened(log: str | None, config: Path | None, state: Path | None) -> Iterato
     from moderation.service.settings import read_settings
 
     settings = read_settings(config, state=state, audit=log)
-    if not settings.audit and not (settings.state / "audit.db").is_file():
-        raise RecordError(str(settings.state), 0, "holds no audit log; name its folder with --state, or --audit URL")
-    opened = AuditLog(settings.audit_url, settings.keep_text, settings.audit_sync)
+    opened = AuditLog(settings.audit_url, settings.keep_text, settings.audit_sync, make=False)
     try:
         yield opened
     except SQLAlchemyError as error:
@@ -281,9 +308,12 @@ def _write(rows: Iterable[Mapping[str, Any]], output: Path | None, chosen: Forma
     if output is None:
         return _put(rows, sys.stdout.write, chosen)
     part = output.with_name(output.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as target:
-        count = _put(rows, target.write, chosen)
-    part.replace(output)
+    try:
+        with part.open("w", encoding="utf-8", newline="") as target:
+            count = _put(rows, target.write, chosen)
+        part.replace(output)
+    except OSError as error:
+        raise RecordError(str(output), 0, f"cannot be written ({error.strerror})") from error
     return count
 
 

@@ -120,7 +120,7 @@ def evaluate(
         typer.Option(
             "--label",
             help="The file's column that says what to reject (1, 0 or a share of raters, of which 0.5 rejects); with "
-            "=GUIDELINE it is held against that guideline's score. May be given again.",
+            "=GUIDELINE it is held against that guideline's score, and may be blank. May be given again.",
             metavar="COLUMN[=GUIDELINE]",
         ),
     ] = None,
@@ -157,15 +157,17 @@ def _evaluate_file(moderator: Moderator, file: Path, text: str | None, labels: l
     from moderation.policy import GUIDELINES
 
     found = []
-    columns = [entry.partition("=")[0] for entry in labels]
     for entry in labels:
         output = entry.partition("=")[2]
         if output and output not in GUIDELINES:
             raise typer.BadParameter(f"--label {entry}: no guideline {output!r}; one of {', '.join(GUIDELINES)}")
-    comments, truths = _labelled(file, text, columns)
-    decisions = moderator.review_many(comments)
-    for entry, truth in zip(labels, truths, strict=True):
+    comments, columns = _labelled(file, text, [_column(entry) for entry in labels])
+    decided = moderator.review_many(comments)
+    for entry, column in zip(labels, columns, strict=True):
         name, _, output = entry.partition("=")
+        if not column:
+            raise RecordError(str(file), 0, f"column {name!r} is blank throughout; leave it out")
+        truth, decisions = list(column.values()), [decided[place] for place in column]
         figures = asdict(quality(name, truth, decisions))
         if output and len(set(truth)) == 2:
             figures[f"auc_{output}"] = float(roc_auc_score(truth, [d.scores.get(output, 0.0) for d in decisions]))
@@ -176,23 +178,46 @@ def _evaluate_file(moderator: Moderator, file: Path, text: str | None, labels: l
         typer.echo(", ".join(f"{key} {f'{v:.4f}' if isinstance(v, float) else v}" for key, v in figures.items()))
 
 
-def _labelled(file: Path, text: str | None, columns: list[str]) -> tuple[list[Comment], list[list[int]]]:
-    """Read a labelled file: its comments and, for each label column, 1 or 0 a comment."""
+def _column(entry: str) -> tuple[str, bool]:
+    """Give the column of ``COLUMN[=GUIDELINE]``, and whether it may be blank: not every rejection names guidelines."""
+    name, _, guideline = entry.partition("=")
+    return name, bool(guideline)
+
+
+def _labelled(
+    file: Path, text: str | None, columns: list[tuple[str, bool]]
+) -> tuple[list[Comment], list[dict[int, int]]]:
+    """Read a labelled file.
+
+    Parameters
+    ----------
+    columns
+        Label columns, and whether each may be blank.
+
+    Returns
+    -------
+    comments
+        In their order.
+    labels
+        For each column 1 or 0 by the comment's place, from 0; without those where it is blank.
+    """
     from moderation.records import Columns, read
 
     comments: list[Comment] = []
-    truths: list[list[int]] = [[] for _ in columns]
+    labels: list[dict[int, int]] = [{} for _ in columns]
     for number, record in enumerate(read(file, Columns(text)), 1):
         if isinstance(record, RecordError):
             raise record
         comments.append(record.comment)
-        for truth, column in zip(truths, columns, strict=True):
+        for label, (column, optional) in zip(labels, columns, strict=True):
             if column not in record.values:
                 raise RecordError(str(file), number, f"no column {column!r}; name one with --label")
-            truth.append(_label(file, number, column, record.values[column]))
+            value = record.values[column]
+            if not (optional and value in ("", None)):
+                label[number - 1] = _label(file, number, column, value)
     if not comments:
         raise RecordError(str(file), 0, "holds no comments; name a file with labelled ones")
-    return comments, truths
+    return comments, labels
 
 
 def _label(file: Path, row: int, column: str, value: object) -> int:
@@ -234,7 +259,8 @@ def tune(
     if write and policy is None:
         raise typer.BadParameter("--write needs --policy FILE: the one shipped stays as it is")
     moderator = Moderator.load(policy, model, classifier)
-    comments, (truth,) = _labelled(file, text, [label])
+    comments, (column,) = _labelled(file, text, [(label, False)])
+    truth = list(column.values())
     decisions = moderator.review_many(comments)
     found = tuning.tune(
         truth, decisions, moderator.policy.thresholds, false_rejection=false_rejection, cost_ratio=cost_ratio

@@ -286,7 +286,8 @@ def text_id(request: Request, text: str) -> str:
 
     What a moderator says later of the same text then stands beside the decision.
     """
-    return f"text-{request.app.state.desk.audit.text_hash(text.encode())[:32]}"
+    found: str = request.app.state.desk.audit.text_id(text.encode())
+    return found
 
 
 async def known_id(request: Request, given: str, text: str, site: Site) -> str:

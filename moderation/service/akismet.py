@@ -205,7 +205,7 @@ async def _submit(request: Request, verdict: Verdict) -> Response:
     site = site_for(request, caller)
     text = fields["comment_content"]
     await request.app.state.desk.feedback(
-        await known_id(request, "", text, site), verdict, door=DOOR, caller=caller, site=site, text=text
+        await known_id(request, "", text, site), verdict, door=DOOR, caller=caller, site=site.name, text=text
     )
     return PlainTextResponse(THANKS)
 

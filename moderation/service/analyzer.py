@@ -81,7 +81,7 @@ class Attribute(Message):
 class Score(Message):
     """One score."""
 
-    value: Number | None = None
+    value: Annotated[Number, Field(ge=0, le=1)] | None = None
     type: ScoreType | None = None
 
 

@@ -184,7 +184,7 @@ async def _problem(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name the fields; FastAPI's own answer would repeat the comment."""
     assert isinstance(error, RequestValidationError)
-    problems = [{"field": ".".join(map(str, one["loc"])), "problem": one["msg"]} for one in error.errors()]
+    problems = [{"field": ".".join(map(str, one["loc"])) or "body", "problem": one["msg"]} for one in error.errors()]
     first = f"{problems[0]['field']}: {problems[0]['problem']}" if problems else "cannot be read"
     return JSONResponse({"detail": first, "problems": problems}, 422)
 

@@ -6,6 +6,7 @@ Rows are only ever added. Two things take something away, and leave a row that s
 
 import hmac
 import json
+import re
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,19 +35,22 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.policy import GUIDELINES
-from moderation.service.search import EVERYTHING, Search, matching
+from moderation.service.search import EVERYTHING, Search, matching, overruling
 from moderation.service.tables import (
     DECISIONS,
     DELETIONS,
     FEEDBACK,
     HOUR_MS,
     SETTINGS,
+    TEXT_ID,
     clean,
     iso,
     make_tables,
     now_ms,
     sqlite_pragmas,
 )
+
+_OF_TEXT = re.compile(f"{TEXT_ID}[0-9a-f]{{32}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,14 @@ def decision_json(decision: Decision) -> bytes:
     return orjson.dumps(decision.to_dict())
 
 
+def without_excerpts(stored: bytes | str, **others: str) -> str:
+    """Give a decision as stored, its excerpts of the text blanked and other fields as given."""
+    decision = orjson.loads(stored) | others
+    for finding in decision["findings"]:
+        finding["excerpt"] = ""
+    return orjson.dumps(decision).decode()
+
+
 class AuditLog:
     """The log in one data base; made when it is not there.
 
@@ -82,6 +94,8 @@ class AuditLog:
         As SQLAlchemy writes it: ``sqlite:///audit.db``, ``postgresql+psycopg://user@host/name``.
     keep_text
         Whether the texts of comments are kept; a keyed hash of each is in any case.
+    make
+        Whether an SQLite file that is not there is made.
     sync
         ``process``: an answered decision survives the end of this process (SQLite hands it to the operating
         system); ``power``: also a power cut (it waits for the disk). PostgreSQL has its own settings.
@@ -89,17 +103,18 @@ class AuditLog:
     Raises
     ------
     RecordError
-        When the data base cannot be opened.
+        When the data base cannot be opened, or is not there and shall not be made.
     """
 
-    def __init__(self, url: str, keep_text: bool = False, sync: str = "process") -> None:
+    def __init__(self, url: str, keep_text: bool = False, sync: str = "process", make: bool = True) -> None:
         self.keep_text = keep_text
         try:
             target = make_url(url)
             if target.drivername in ("postgresql", "postgres"):
                 target = target.set(drivername="postgresql+psycopg")
-            if target.get_backend_name() == "sqlite" and target.database:
-                Path(target.database).parent.mkdir(parents=True, exist_ok=True)
+            named = target.database or ""
+            if target.get_backend_name() == "sqlite" and named and not named.startswith((":memory:", "file:")):
+                _find(Path(named), make)
             self.remote = target.get_backend_name() != "sqlite"
             """Whether it waits for a server."""
             # Else a PostgreSQL whose data base has no encoding gives bytes for texts.
@@ -146,6 +161,10 @@ class AuditLog:
     def text_hash(self, text: bytes) -> str:
         """Give the keyed hash of a text (HMAC-SHA256): a plain one of a short text could be guessed."""
         return hmac.digest(self._secret, text, "sha256").hex()
+
+    def text_id(self, text: bytes) -> str:
+        """Give the id of a comment whose protocol carries none: of the keyed hash of its text."""
+        return f"{TEXT_ID}{self.text_hash(text)[:32]}"
 
     # ------------------------------------------------------------------ adding
 
@@ -195,7 +214,13 @@ class AuditLog:
                 connection.exec_driver_sql(f"PRAGMA wal_checkpoint({'TRUNCATE' if empty else 'PASSIVE'})")
 
     def row(self, recorded: Recorded, site: str, door: str, caller: str, keep_text: bool = True) -> dict[str, Any]:
-        """Make the row of one decision."""
+        """Make the row of one decision.
+
+        Parameters
+        ----------
+        keep_text
+            False where nothing of the text may be stored, no excerpt either.
+        """
         decision = recorded.decision
         return {
             "time": now_ms(),
@@ -211,7 +236,7 @@ class AuditLog:
             "model": decision.model,
             "text_hash": self.text_hash(recorded.text),
             "text": recorded.text if self.keep_text and keep_text else None,
-            "decision": recorded.json.decode(),
+            "decision": recorded.json.decode() if keep_text else without_excerpts(recorded.json),
         }
 
     def add_feedback(
@@ -225,16 +250,15 @@ class AuditLog:
         guidelines: Sequence[str] = (),
         text: str | None = None,
         note: str = "",
+        seq: int | None = None,
     ) -> dict[str, Any]:
-        """Record what someone says of a comment, beside the newest decision on it; give the row."""
+        """Record what someone says of a comment, beside the newest decision on it or that of the row ``seq``."""
         comment_id = clean(comment_id)
         with self.engine.begin() as connection:
-            found = connection.execute(
-                select(DECISIONS.c.seq)
-                .where(DECISIONS.c.id == comment_id, DECISIONS.c.site == site)
-                .order_by(DECISIONS.c.seq.desc())
-                .limit(1)
-            ).scalar()
+            query = select(DECISIONS.c.seq).where(DECISIONS.c.id == comment_id, DECISIONS.c.site == site)
+            if seq is not None:
+                query = query.where(DECISIONS.c.seq == seq)
+            found = connection.execute(query.order_by(DECISIONS.c.seq.desc()).limit(1)).scalar()
             row = {
                 "time": now_ms(),
                 "id": comment_id,
@@ -268,9 +292,9 @@ class AuditLog:
                 return
             before = page[-1]["seq"]
 
-    def latest(self, comment_id: str, site: str | None = None) -> dict[str, Any] | None:
-        """Give the newest row of a comment; None if there is none."""
-        found = self.search(Search(id=comment_id, site=site), 1)
+    def latest(self, comment_id: str, site: str | None = None, seq: int | None = None) -> dict[str, Any] | None:
+        """Give the newest row of a comment, or its row ``seq``; None if there is none."""
+        found = self.search(Search(id=comment_id, site=site, seq=seq), 1)
         return found[0] if found else None
 
     def _entries(self, connection: Connection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
@@ -337,10 +361,10 @@ class AuditLog:
         return list(last.values())
 
     def summary(self, since: int, until: int, site: str | None = None) -> dict[str, Any]:
-        """Count decisions by hour, verdict, guideline and door, and overrules, in [since, until)."""
+        """Count decisions by hour, verdict, guideline and door, and those overruled, in [since, until)."""
         hour = DECISIONS.c.time // HOUR_MS
         where = [DECISIONS.c.time >= since, DECISIONS.c.time < until]
-        overruled = [FEEDBACK.c.time >= since, FEEDBACK.c.time < until, FEEDBACK.c.verdict != DECISIONS.c.verdict]
+        overruled = [FEEDBACK.c.time >= since, FEEDBACK.c.time < until, overruling()]
         if site is not None:
             where.append(DECISIONS.c.site == site)
             overruled.append(FEEDBACK.c.site == site)
@@ -381,9 +405,10 @@ class AuditLog:
     def erase(self, comment_id: str, caller: str, site: str | None = None) -> int:
         """Blank text, hash, excerpts and notes of a comment, and record that; give how many rows it had.
 
-        What was decided, when, and by which policy stays.
+        What was decided, when, and by which policy stays. An id that was made of the text (`text_id`) is cut short.
         """
         comment_id = clean(comment_id)
+        blank = {"id": TEXT_ID} if _OF_TEXT.fullmatch(comment_id) else {}
         sites = [] if site is None else [site]
         with self.engine.begin() as connection:
             query = select(DECISIONS.c.seq, DECISIONS.c.decision).where(DECISIONS.c.id == comment_id)
@@ -392,17 +417,14 @@ class AuditLog:
                 query, mine = query.where(DECISIONS.c.site == name), mine & (FEEDBACK.c.site == name)
             rows = connection.execute(query).all()
             for seq, stored in rows:
-                blank = json.loads(stored)
-                for finding in blank["findings"]:
-                    finding["excerpt"] = ""
                 connection.execute(
                     update(DECISIONS)
                     .where(DECISIONS.c.seq == seq)
-                    .values(text=None, text_hash="", decision=orjson.dumps(blank).decode())
+                    .values(text=None, text_hash="", decision=without_excerpts(stored, **blank), **blank)
                 )
-            said = connection.execute(update(FEEDBACK).where(mine).values(text=None, note="")).rowcount
+            said = connection.execute(update(FEEDBACK).where(mine).values(text=None, note="", **blank)).rowcount
             if rows or said:
-                self._deleted(connection, "erasure", comment_id, site or "", caller, len(rows) + said)
+                self._deleted(connection, "erasure", blank.get("id", comment_id), site or "", caller, len(rows) + said)
         self.checkpoint(empty=True)
         return len(rows) + int(said)
 
@@ -419,6 +441,15 @@ class AuditLog:
     def _deleted(self, connection: Connection, kind: str, comment_id: str, site: str, caller: str, rows: int) -> None:
         values = {"time": now_ms(), "kind": kind, "id": comment_id, "site": site, "caller": caller, "rows": rows}
         connection.execute(insert(DELETIONS).values(values))
+
+
+def _find(file: Path, make: bool) -> None:
+    """Make SQLite's file, where it is not there, for its owner alone; those that SQLite puts beside it get its mode."""
+    if not file.exists():
+        if not make:
+            raise RecordError(str(file), 0, "no such audit log; name the service's folder with --state, or --audit URL")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(0o600)
 
 
 def _feedback(row: Mapping[str, Any] | RowMapping) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from moderation.service.errors import Failed, Overloaded, RateLimited, ServiceEr
 from moderation.service.keys import Caller
 from moderation.service.metrics import Metrics
 from moderation.service.settings import Settings
-from moderation.service.sites import DEFAULT_SITE, Site
+from moderation.service.sites import Site
 
 LOG = logging.getLogger("moderation.service")
 TOGETHER = 32
@@ -166,31 +166,41 @@ class Desk:
         *,
         door: str,
         caller: Caller,
-        site: Site | None = None,
-        site_name: str | None = None,
+        site: str,
         guidelines: Sequence[str] = (),
         text: str | None = None,
         note: str = "",
+        seq: int | None = None,
     ) -> dict[str, Any]:
         """Record what someone says of a comment, beside the decision and never over it.
 
         Parameters
         ----------
+        seq
+            The row of the audit log that it is about; the comment's newest if None.
         text
             The comment's, where the protocol carries it: it is kept, to train with.
+
+        Raises
+        ------
+        TooLarge
+            When the text is over its limit.
+        Failed
+            When it could not be recorded.
         """
-        name = site.name if site else site_name or caller.site or DEFAULT_SITE
+        self._check_length(text or "")
         try:
             row = await asyncio.to_thread(
                 self.audit.add_feedback,
                 comment_id,
                 verdict,
-                site=name,
+                site=site,
                 door=door,
                 caller=caller.name,
                 guidelines=guidelines,
                 text=text,
                 note=note,
+                seq=seq,
             )
         except Exception as error:
             LOG.error("feedback could not be recorded: %s", type(error).__name__)
@@ -231,9 +241,7 @@ class Desk:
         return comments
 
     def _checked(self, comment: Comment) -> Comment:
-        limit = self.settings.max_text_chars
-        if len(comment.text) > limit:
-            raise TooLarge(f"a text of {len(comment.text)} characters; at most {limit}", 422)
+        self._check_length(comment.text)
         if len(comment.id) > MAX_ID_CHARS:
             raise TooLarge(f"an id of {len(comment.id)} characters; at most {MAX_ID_CHARS}", 422)
         try:
@@ -242,6 +250,11 @@ class Desk:
         except UnicodeEncodeError:
             raise Unreadable("half of a surrogate pair in a text or an id; send valid Unicode") from None
         return comment if comment.id else replace(comment, id=uuid.uuid4().hex)
+
+    def _check_length(self, text: str) -> None:
+        limit = self.settings.max_text_chars
+        if len(text) > limit:
+            raise TooLarge(f"a text of {len(text)} characters; at most {limit}", 422)
 
     def _take_rate(self, caller: Caller, comments: int) -> None:
         """Take from the caller's bucket, which fills at its rate and holds two seconds of it."""

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import os
 import secrets
 import time
@@ -129,8 +130,12 @@ class KeyStore:
         Raises
         ------
         RecordError
-            When a scope has no such name.
+            When the name is empty, a scope has no such name, the rate is no number, or the file cannot be written.
         """
+        if not name.strip():
+            raise RecordError("keys", 0, "a key needs a name, which the audit log tells")
+        if rate is not None and not 0 < rate < math.inf:
+            raise RecordError("keys", 0, f"a rate is a number of comments a second above 0, not {rate}")
         scopes = tuple(scopes)
         wrong = [scope for scope in scopes if scope not in SCOPES]
         if wrong or not scopes:
@@ -148,7 +153,7 @@ class KeyStore:
         Raises
         ------
         RecordError
-            When there is none of this id.
+            When there is none of this id, or the file cannot be written.
         """
         with self._changing():
             if key_id not in self._keys:
@@ -166,25 +171,29 @@ class KeyStore:
         """Let one process at a time change the file; it is replaced as a whole."""
         import fcntl
 
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        with self.file.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self._give(lock.fileno())
-            self._read()
-            yield
-            data = {
-                "secret": self._secret or secrets.token_hex(32),
-                "had_keys": self._had_keys or bool(self._keys),
-                "keys": [{slot: getattr(key, slot) for slot in Key.__slots__} for key in self._keys.values()],
-            }
-            new = self.file.with_suffix(".new")
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as target:
-                self._give(target.fileno())
-                json.dump(data, target, indent=2)
-                target.flush()
-                os.fsync(target.fileno())
-            new.replace(self.file)
-            self._read()
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._give(lock.fileno())
+                self._read()
+                yield
+                data = {
+                    "secret": self._secret or secrets.token_hex(32),
+                    "had_keys": self._had_keys or bool(self._keys),
+                    "keys": [{slot: getattr(key, slot) for slot in Key.__slots__} for key in self._keys.values()],
+                }
+                new = self.file.with_suffix(".new")
+                with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as target:
+                    self._give(target.fileno())
+                    json.dump(data, target, indent=2)
+                    target.flush()
+                    os.fsync(target.fileno())
+                new.replace(self.file)
+                self._read()
+        except OSError as error:
+            problem = f"cannot be written ({error.strerror}); name another folder with --state"
+            raise RecordError(str(self.file), 0, problem) from error
 
     def _read(self) -> None:
         try:

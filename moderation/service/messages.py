@@ -1,8 +1,9 @@
 """What the native API is sent and answers, as its OpenAPI document describes it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from moderation.decision import Verdict
 from moderation.finding import Effect
@@ -12,20 +13,26 @@ from moderation.service.desk import MAX_ID_CHARS
 # --------------------------------------------------------------------------- what is sent
 
 
-class CommentIn(BaseModel):
-    """One comment to decide on."""
+class CommentOfBatchIn(BaseModel):
+    """One comment of a batch."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"id": "17", "text": "What a thoughtful article.", "article": "trains-2026", "parent": "16"}]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     text: str = Field(description="The comment as the reader wrote it.")
     id: str = Field("", max_length=MAX_ID_CHARS, description="The publisher's name for it; made here if empty.")
     article: str = Field("", max_length=MAX_ID_CHARS, description="The article that it stands under.")
     parent: str = Field("", max_length=MAX_ID_CHARS, description="The comment that it answers.")
+
+
+class CommentIn(CommentOfBatchIn):
+    """One comment to decide on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"id": "17", "text": "What a thoughtful article.", "article": "trains-2026", "parent": "16"}]
+        },
+    )
+
     site: str | None = Field(None, description="The site whose policy applies; the header X-Site says the same.")
 
 
@@ -39,8 +46,9 @@ class CommentsIn(BaseModel):
         },
     )
 
-    comments: list[CommentIn] = Field(min_length=1)
-    site: str | None = None
+    # The first comment that cannot be read ends it: a body of millions of them would take long.
+    comments: Annotated[list[CommentOfBatchIn], FailFast()] = Field(min_length=1)
+    site: str | None = Field(None, description="The site whose policy applies to all of them.")
 
 
 class FeedbackIn(BaseModel):
@@ -48,7 +56,11 @@ class FeedbackIn(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"verdict": "approve", "note": "quoted from the article"}]},
+        json_schema_extra={
+            "examples": [{"verdict": "approve", "note": "quoted from the article"}],
+            "if": {"properties": {"verdict": {"const": "approve"}}},
+            "then": {"properties": {"guidelines": {"maxItems": 0}}},
+        },
     )
 
     verdict: Verdict
@@ -56,6 +68,19 @@ class FeedbackIn(BaseModel):
     note: str = Field("", max_length=2000)
     text: str | None = Field(None, description="The comment's text, kept to train with.")
     site: str | None = None
+    seq: int | None = Field(
+        None,
+        ge=1,
+        lt=1 << 62,
+        description="The row of the audit log that it is about; the newest if not given.",
+    )
+
+    @field_validator("guidelines")
+    @classmethod
+    def _of_a_rejection(cls, given: list[str], info: ValidationInfo) -> list[str]:
+        if given and info.data.get("verdict") is Verdict.APPROVE:
+            raise PydanticCustomError("guidelines", "must be empty for an approval")
+        return given
 
 
 # --------------------------------------------------------------------------- what is answered

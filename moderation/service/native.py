@@ -1,7 +1,9 @@
 """The service's own API: decisions, feedback, the audit log, the policy, and how the service is."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -15,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from moderation.comment import Comment
 from moderation.decision import Verdict
+from moderation.service.adapter import mended
 from moderation.service.desk import MAX_ID_CHARS, Desk
 from moderation.service.errors import NotFound, ServiceError
 from moderation.service.keys import Caller, raw_key_of
@@ -33,22 +36,27 @@ from moderation.service.messages import (
     SummaryOut,
 )
 from moderation.service.search import Search
-from moderation.service.sites import Site
+from moderation.service.sites import Site, site_named
 from moderation.service.tables import now_ms
 
 DOOR = "native"
 DECISIONS = "/v1/decisions"
 _JSON = "application/json"
+MAX_PROBLEMS = 100
+"""Fields of a body that are told to be wrong, each for itself."""
 
 
-def _each_once(request: Request) -> None:
-    """Refuse a parameter that is given twice: all but the last would be ignored."""
+def _check_query(request: Request) -> None:
+    """Refuse a parameter that would be ignored: given twice, or unknown where there are some."""
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if times > 1:
             raise ServiceError(422, f"{name[:100]}: given {times} times; give it once")
+        if known and name not in known:
+            raise ServiceError(422, f"{name[:100]}: no such parameter; there are {', '.join(sorted(known))}")
 
 
-router = APIRouter(dependencies=[Depends(_each_once)])
+router = APIRouter(dependencies=[Depends(_check_query)])
 
 
 def _body(model: type[BaseModel], *more: type[BaseModel]) -> dict[str, Any]:
@@ -81,12 +89,35 @@ async def _read(request: Request, adapter: TypeAdapter[Any]) -> Any:
     # A form that a page of another site sends cannot have this type without that page asking first.
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
         raise ServiceError(415, f"send the body as {_JSON}")
+    body = await request.body()
     try:
-        return adapter.validate_json(await request.body())
+        return adapter.validate_json(body)
     except ValidationError as error:
-        raise RequestValidationError(
-            error.errors(include_url=False, include_context=False, include_input=False)
-        ) from None
+        raise RequestValidationError(_problems(error, body)) from None
+
+
+def _problems(error: ValidationError, body: bytes) -> list[Any]:
+    """Give the problems with the places of the fields in the body."""
+    if error.error_count() > MAX_PROBLEMS:  # To list them would take long.
+        return [{"loc": (), "msg": f"{error.error_count()} fields cannot be used"}]
+    found: list[Any] = error.errors(include_url=False, include_context=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        # Python reads half of a surrogate pair, so that its place can be told.
+        with suppress(ValueError, RecursionError):
+            if place := _half(json.loads(body)):
+                return [{"loc": place, "msg": "half of a surrogate pair"}]
+    # The first part is the name that `_DECISIONS` has for the form.
+    return [{**one, "loc": one["loc"][1:] if one["loc"][:1] in (("one",), ("many",)) else one["loc"]} for one in found]
+
+
+def _half(data: Any) -> tuple[str | int, ...]:
+    """Find the first field with half of a surrogate pair; empty if there is none."""
+    many = isinstance(data, dict) and isinstance(data.get("comments"), list)
+    for place, comment in enumerate(data["comments"] if many else [data]):
+        for name, value in comment.items() if isinstance(comment, dict) else ():
+            if isinstance(value, str) and mended(value) != value:
+                return ("comments", place, mended(name)) if many else (mended(name),)
+    return ()
 
 
 async def _caller(request: Request, scope: str) -> Caller:
@@ -122,11 +153,13 @@ async def decide(request: Request) -> Response:
 
 
 @router.get("/v1/decisions/{comment_id:path}", tags=["decisions"], responses={**ERRORS, 200: {"model": EntryOut}})
-async def show_decision(comment_id: str, request: Request) -> JSONResponse:
+async def show_decision(
+    comment_id: str, request: Request, site: Annotated[str | None, Query(max_length=100)] = None
+) -> JSONResponse:
     """Show the newest decision on a comment, with what people said of it."""
     caller = await _caller(request, "audit")
     audit = request.app.state.audit
-    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, caller.site)
+    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, _site(request, caller, site).name)
     if entry is None:
         raise NotFound("no decision on a comment of this id")
     return JSONResponse(entry)
@@ -143,8 +176,9 @@ async def give_feedback(comment_id: str, request: Request) -> JSONResponse:
     """Record what a person says of a comment, beside the decision and never over it."""
     caller = await _caller(request, "moderate")
     body: FeedbackIn = await _read(request, _FEEDBACK)
+    site = _site(request, caller, body.site).name
     audit = request.app.state.audit
-    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, caller.site or body.site)
+    entry = await anyio.to_thread.run_sync(audit.latest, comment_id, site, body.seq)
     if entry is None:
         raise NotFound("no decision on a comment of this id")
     desk: Desk = request.app.state.desk
@@ -153,10 +187,11 @@ async def give_feedback(comment_id: str, request: Request) -> JSONResponse:
         body.verdict,
         door=DOOR,
         caller=caller,
-        site_name=entry["site"],
+        site=site,
         guidelines=body.guidelines,
         text=body.text,
         note=body.note,
+        seq=body.seq,
     )
     return JSONResponse(row, 201)
 
@@ -176,7 +211,9 @@ async def show_audit(
     search: Annotated[str | None, Query(max_length=200, description="Within the id or the text, if kept.")] = None,
     id: Annotated[str | None, Query(max_length=MAX_ID_CHARS)] = None,
     site: Annotated[str | None, Query(max_length=100)] = None,
-    overruled: Annotated[bool | None, Query(description="Only those that someone said otherwise of.")] = None,
+    overruled: Annotated[
+        bool | None, Query(description="Only those of which the last feedback says otherwise.")
+    ] = None,
     before: Annotated[int | None, Query(ge=1, lt=1 << 62, description="`next` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> JSONResponse:
@@ -184,7 +221,7 @@ async def show_audit(
     caller = await _caller(request, "audit")
     sought = Search(
         id=id,
-        site=caller.site or site,
+        site=site_named(request, caller, site),
         verdict=verdict.value if verdict else None,
         guideline=guideline,
         door=door,
@@ -207,9 +244,10 @@ async def summarise(
 ) -> JSONResponse:
     """Count decisions of the last hours, by hour, verdict and guideline."""
     caller = await _caller(request, "audit")
+    named = site_named(request, caller, site)
     until = now_ms() + 1
     since = until - round(timedelta(hours=hours).total_seconds() * 1000)
-    found = await anyio.to_thread.run_sync(request.app.state.audit.summary, since, until, caller.site or site)
+    found = await anyio.to_thread.run_sync(request.app.state.audit.summary, since, until, named)
     return JSONResponse(found)
 
 
@@ -277,5 +315,5 @@ async def readyz(request: Request) -> JSONResponse:
 @router.get("/metrics", tags=["service"], responses={**ERRORS, 200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> PlainTextResponse:
     """Give the counters in Prometheus' text format."""
-    await _caller(request, "audit")
+    site_named(request, await _caller(request, "audit"))
     return PlainTextResponse(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

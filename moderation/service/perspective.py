@@ -276,7 +276,7 @@ async def suggest(request: Request) -> Response:
         verdict,
         door=DOOR,
         caller=caller,
-        site=site,
+        site=site.name,
         text=comment.text,
         note=note,
     )

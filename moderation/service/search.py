@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, or_, select
 
 from moderation.service.tables import DECISIONS, FEEDBACK, clean
 
@@ -35,6 +35,7 @@ class Search:
     overruled: bool | None = None
     stage: str | None = None
     words: str | None = None
+    seq: int | None = None
 
 
 EVERYTHING = Search()
@@ -49,6 +50,7 @@ def matching(search: Search, dialect: str) -> Select[Any]:
         (DECISIONS.c.verdict, search.verdict),
         (DECISIONS.c.door, search.door),
         (DECISIONS.c.decided_by, search.stage),
+        (DECISIONS.c.seq, search.seq),
     ):
         if value is not None:
             query = query.where(column == value)
@@ -63,11 +65,16 @@ def matching(search: Search, dialect: str) -> Select[Any]:
     if search.before is not None:
         query = query.where(DECISIONS.c.seq < search.before)
     if search.overruled is not None:
-        said = select(FEEDBACK.c.decision_seq).where(
-            FEEDBACK.c.decision_seq == DECISIONS.c.seq, FEEDBACK.c.verdict != DECISIONS.c.verdict
-        )
-        query = query.where(said.exists() if search.overruled else ~said.exists())
+        both = FEEDBACK.join(DECISIONS, DECISIONS.c.seq == FEEDBACK.c.decision_seq)
+        said = select(FEEDBACK.c.decision_seq).select_from(both).where(overruling())
+        query = query.where(DECISIONS.c.seq.in_(said) if search.overruled else DECISIONS.c.seq.not_in(said))
     return query
+
+
+def overruling() -> ColumnElement[bool]:
+    """Give the condition that feedback is the last on its decision, and says otherwise."""
+    last = select(func.max(FEEDBACK.c.seq)).group_by(FEEDBACK.c.decision_seq)
+    return and_(FEEDBACK.c.seq.in_(last), FEEDBACK.c.verdict != DECISIONS.c.verdict)
 
 
 def _holding(words: str, dialect: str) -> ColumnElement[bool]:

@@ -72,12 +72,21 @@ def site_of(request: Request, caller: Caller, name: str | None = None) -> Site:
         When there is none of this name.
     """
     sites: Mapping[str, Site] = request.app.state.sites
-    named = request.scope.get("site") or request.headers.get("x-site") or name
-    if caller.site is not None:
-        if named not in (None, caller.site):
-            raise Unauthorised("this key belongs to another site", 403)
-        named = caller.site
-    site = sites.get(named or DEFAULT_SITE)
+    site = sites.get(_named(request, caller, name) or DEFAULT_SITE)
     if site is None:
         raise NotFound("no such site is served here")
     return site
+
+
+def site_named(request: Request, caller: Caller, name: str | None = None) -> str | None:
+    """Tell the name of the site as `site_of` does; None, for all of them, where neither key nor request names one."""
+    return site_of(request, caller, name).name if _named(request, caller, name) else None
+
+
+def _named(request: Request, caller: Caller, name: str | None) -> str | None:
+    named = request.scope.get("site") or request.headers.get("x-site") or name
+    if caller.site is None:
+        return named
+    if named and named != caller.site:
+        raise Unauthorised("this key belongs to another site", 403)
+    return caller.site

@@ -58,28 +58,45 @@ DELETIONS = Table(
     Column("caller", Text, nullable=False),
     Column("rows", Integer, nullable=False),
 )
-# An update may blank a row and nothing else.
+TEXT_ID = "text-"
+"""Begins the id of a comment whose protocol carries none; the first 32 digits of its text's hash follow."""
+# An update may blank a row as an erasure does, and nothing else.
+_IDENTIFIED = f"NEW.id <> OLD.id AND NOT (NEW.id = '{TEXT_ID}' AND substr(OLD.id, 1, {len(TEXT_ID)}) = '{TEXT_ID}')"
+_ROW = ("seq", "time", "site", "door", "caller", "verdict", "guidelines")
+_JUDGED = """substr({row}.decision, {place}({row}.decision, ',"verdict":'),
+ {place}({row}.decision, ',"findings":') - {place}({row}.decision, ',"verdict":'))"""
 _ALTERS = {
     "decisions": "NEW.text IS NOT NULL OR NEW.text_hash <> '' OR "
-    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("seq", "time", "id", "site", "door", "caller", "verdict"))
-    + " OR NEW.guidelines <> OLD.guidelines OR NEW.policy <> OLD.policy OR NEW.model <> OLD.model",
+    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in (*_ROW, "decided_by", "score", "policy", "model"))
+    + f" OR {_IDENTIFIED} OR {_JUDGED.replace('{row}', 'NEW')} <> {_JUDGED.replace('{row}', 'OLD')}",
     "feedback": "NEW.text IS NOT NULL OR NEW.note <> '' OR "
-    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in ("seq", "time", "id", "site", "door", "caller", "verdict")),
+    + " OR ".join(f"NEW.{name} <> OLD.{name}" for name in _ROW)
+    + f" OR {_IDENTIFIED} OR coalesce(NEW.decision_seq, 0) <> coalesce(OLD.decision_seq, 0)",
+    "deletions": "TRUE",
 }
-_APPEND_ONLY = {
-    "sqlite": """
-CREATE TRIGGER IF NOT EXISTS {table}_append_only BEFORE UPDATE ON {table} WHEN {alters}
-BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
-""",
-    "postgresql": """
+_REFUSE = "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+_TRIGGERS = {
+    "sqlite": (
+        "DROP TRIGGER IF EXISTS {table}_append_only",  # Of logs that were made before.
+        f"CREATE TRIGGER IF NOT EXISTS {{table}}_update BEFORE UPDATE ON {{table}} WHEN {{alters}} {_REFUSE}",
+        # INSERT OR REPLACE would take the old row away.
+        "CREATE TRIGGER IF NOT EXISTS {table}_insert BEFORE INSERT ON {table} "
+        f"WHEN EXISTS (SELECT 1 FROM {{table}} WHERE seq = NEW.seq) {_REFUSE}",
+        f"CREATE TRIGGER IF NOT EXISTS deletions_delete BEFORE DELETE ON deletions {_REFUSE}",
+    ),
+    "postgresql": (
+        """
 CREATE OR REPLACE FUNCTION {table}_append_only() RETURNS trigger AS $$
 BEGIN
   IF {alters} THEN RAISE EXCEPTION 'the audit log is append-only'; END IF;
   RETURN NEW;
-END $$ LANGUAGE plpgsql;
-CREATE OR REPLACE TRIGGER {table}_append_only BEFORE UPDATE ON {table}
+END $$ LANGUAGE plpgsql
+""",
+        """
+CREATE OR REPLACE TRIGGER {table}_append_only BEFORE UPDATE{or_delete} ON {table}
 FOR EACH ROW EXECUTE FUNCTION {table}_append_only()
 """,
+    ),
 }
 HOUR_MS = 3_600_000
 WAL_PAGES = 20_000
@@ -92,10 +109,11 @@ def make_tables(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4829107)")  # Until the transaction ends.
     _META.create_all(connection)
+    place = {"sqlite": "instr", "postgresql": "strpos"}.get(connection.dialect.name, "")
     for table, alters in _ALTERS.items():
-        trigger = _APPEND_ONLY.get(connection.dialect.name, "")
-        if trigger:
-            connection.exec_driver_sql(trigger.format(table=table, alters=alters))
+        for trigger in _TRIGGERS.get(connection.dialect.name, ()):
+            also = " OR DELETE" if table == "deletions" else ""
+            connection.exec_driver_sql(trigger.format(table=table, alters=alters.format(place=place), or_delete=also))
 
 
 def now_ms() -> int:

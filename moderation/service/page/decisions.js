@@ -1,7 +1,7 @@
 // What a moderator sees: recent decisions, their evidence, and the overrule.
 
 import { drawDay } from "./day.js";
-import { badge, byId, el, evidence, findingList, how, scoreTable, words } from "./draw.js";
+import { badge, byId, el, evidence, findingList, how, piece, scoreTable, words } from "./draw.js";
 import { ask, signIn, signOut, whoami } from "./server.js";
 
 const PAGE = 50;
@@ -100,16 +100,20 @@ function showDay(summary) {
 
 function row(entry, index) {
   const { decision } = entry;
-  const stood = entry.feedback.findLast((said) => said.verdict !== decision.verdict);
-  const text = entry.text ?? decision.findings.map((finding) => finding.excerpt).join(" … ");
+  const stands = standing(entry);
+  const text = shownText(entry);
   return el("li", { class: "row card", tabindex: index === Math.max(current, 0) ? 0 : -1, "data-index": index, click: opened },
     el("p", { class: "summary" }, badge(decision.verdict), el("span", {}, decision.guidelines.map(words).join(", ")),
-      stood ? el("span", { class: "overruled" }, `overruled: ${stood.verdict}`) : null,
+      stands !== decision.verdict ? el("span", { class: "overruled" }, `overruled: ${stands}`) : null,
       el("time", { datetime: entry.time }, when.format(new Date(entry.time))),
       el("span", { class: "from" }, `${entry.door}, ${how(decision)}`),
       el("button", { type: "button", class: "plain", "aria-expanded": "false", click: () => toggle(index) }, "Details")),
-    el("p", { class: "text preview", dir: "auto" }, text || "The text is not kept."),
+    el("p", { class: "text preview", dir: "auto" }, ...piece(text || "The text is not kept.")),
   );
+}
+
+function shownText(entry) {
+  return entry.text ?? entry.decision.findings.map((finding) => finding.excerpt).join(" … ");
 }
 
 function opened(event) {
@@ -144,9 +148,12 @@ function details(entry, index) {
 }
 
 // The verdict that is in force is the last one that anybody gave.
+function standing(entry) {
+  return entry.feedback.at(-1)?.verdict ?? entry.decision.verdict;
+}
+
 function opposite(entry) {
-  const stands = entry.feedback.at(-1)?.verdict ?? entry.decision.verdict;
-  return stands === "approve" ? "reject" : "approve";
+  return standing(entry) === "approve" ? "reject" : "approve";
 }
 
 function go(index) {
@@ -170,7 +177,7 @@ function askOverrule(index) {
   byId("overrule").returnValue = "";
   byId("overrule-title").textContent = `Overrule: ${verdict}`;
   byId("overrule-yes").textContent = `Record ${verdict}`;
-  byId("overrule-text").textContent = entry.text ?? entry.decision.findings.map((f) => f.excerpt).join(" … ");
+  byId("overrule-text").replaceChildren(...piece(shownText(entry)));
   byId("overrule-problem").textContent = "";
   byId("note").value = "";
   byId("overrule").showModal();
@@ -184,7 +191,7 @@ async function recordOverrule() {
     const entry = entries[index];
     const { verdict } = dialog.dataset;
     await attempt(async () => {
-      const said = { verdict, note: byId("note").value, site: entry.site };
+      const said = { verdict, note: byId("note").value, site: entry.site, seq: entry.seq };
       entry.feedback.push(await ask(`v1/decisions/${encodeURIComponent(entry.id)}/feedback`, said));
       const item = byId("rows").children[index];
       const open = item.hasAttribute("data-open");

@@ -31,7 +31,7 @@ export function badge(verdict) {
 }
 
 // A piece of a comment, its unseen characters named.
-function piece(characters) {
+export function piece(characters) {
   const parts = [];
   let run = "";
   for (const character of characters) {
