@@ -3,10 +3,11 @@
 ::
 
     ModerationError
-    ├── PolicyError   the policy file says something that cannot be used
-    ├── ModelError    the model's files are missing, altered or of another format
-    ├── RecordError   a row of the input cannot be read as a comment
-    └── RunError      a review cannot be gone on with, or not in this way
+    ├── PolicyError           the policy file says something that cannot be used
+    ├── ModelError            the model's files are missing, altered or of another format
+    ├── RecordError           a row of the input cannot be read as a comment
+    ├── RunError              a review cannot be gone on with, or not in this way
+    └── MissingPackageError   what was asked for needs a package that is not installed
 
 Those of a worker process reach the one that started it as they are.
 
@@ -44,6 +45,28 @@ class ModelError(ModerationError):
 
 class RunError(ModerationError):
     """A review in parts cannot begin or go on; what it has done is kept."""
+
+
+class MissingPackageError(ModerationError):
+    """What was asked for needs a package that is not installed.
+
+    Parameters
+    ----------
+    package
+        Its name, as far as the import system told it.
+    extra
+        Of this project, which brings it.
+    instead
+        What can be done without it.
+    """
+
+    def __init__(self, package: str | None, extra: str, instead: str = "") -> None:
+        otherwise = f", or {instead}" if instead else ""
+        super().__init__(f"{package} is not installed: pip install 'moderation[{extra}]'{otherwise}")
+        self._given = (package, extra, instead)
+
+    def __reduce__(self) -> tuple[type, tuple[str | None, str, str]]:
+        return type(self), self._given
 
 
 class RecordError(ModerationError):

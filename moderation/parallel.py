@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, TypeVar
 
-from moderation.errors import RunError
+from moderation.errors import MissingPackageError, RunError
 
 T = TypeVar("T")
 AHEAD = 3
@@ -110,7 +110,7 @@ def _on_cluster(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], sc
         from distributed import Client
         from distributed.scheduler import KilledWorker
     except ImportError as error:
-        raise RunError(f"{error.name} is not installed: pip install 'moderation[dask]'") from error
+        raise MissingPackageError(error.name, "dask") from error
     from joblib import Parallel, delayed, parallel_config
 
     try:

@@ -152,6 +152,19 @@ def test_an_export_that_cannot_be_written_is_told(run: Run, log: AuditLog, tmp_p
     assert "out.csv: cannot be written (No such file or directory)" in err
 
 
+@pytest.mark.parametrize(
+    "narrowed",
+    [["--until", "2026-01-01"], ["--verdict", "reject"], ["--guideline", "abuse"], ["--door", "page"], ["--overruled"]],
+)
+def test_training_rows_are_narrowed_by_no_filter_that_they_do_not_know(
+    run: Run, log: AuditLog, tmp_path: Path, narrowed: list[str]
+) -> None:
+    status, out, err = run("audit", "export", "--training", "-o", str(tmp_path / "said.csv"), *narrowed)
+    assert (status, out) == (Exit.USAGE, "")
+    assert "leave the other filters out" in err
+    assert not list(tmp_path.glob("said*"))
+
+
 @pytest.mark.parametrize("name", ["said.csv", "said.jsonl"])
 def test_feedback_becomes_labelled_comments(run: Run, log: AuditLog, tmp_path: Path, name: str) -> None:
     assert run("audit", "export", "--training", "-o", str(tmp_path / name))[0] == 0
@@ -260,7 +273,7 @@ def test_replay_tells_what_differs(run: Run, log: AuditLog, toy_file: Path, toy_
     altered = decision_json(decision).replace(b'"decided_by":"linear"', b'"decided_by":"encoder"')
     log.record([log.row(Recorded(decision, altered, b"hello"), "default", "native", "tests")])
     status, out, _ = run("audit", "replay", "9", "--policy", str(toy_file), "--model", str(toy_model))
-    assert status == Exit.BUG
+    assert status == Exit.DIFFERS
     assert 'decided_by: then "encoder", now "linear"' in out
 
 

@@ -15,7 +15,7 @@ from moderation import Moderator, Policy, RecordError
 from moderation.batch import review_file
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
-from moderation.errors import ModelError, PolicyError
+from moderation.errors import MissingPackageError, PolicyError
 from moderation.finding import Effect, Finding
 from moderation.labels import Confusion, Ranking, guessed_label, label_of
 from moderation.policy import DEFAULT_LOOKS
@@ -405,7 +405,7 @@ def test_without_jinja2_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     page._environment.cache_clear()
-    with pytest.raises(ModelError, match=r"jinja2 is not installed: pip install 'moderation\[report\]'"):
+    with pytest.raises(MissingPackageError, match=r"jinja2 is not installed: pip install 'moderation\[report\]'"):
         report_file(toy_rows, tmp_path / "report.html")
     page._environment.cache_clear()
 

@@ -763,6 +763,22 @@ def test_the_rate_of_a_key(opened: Callable[..., Desk], site: Site) -> None:
     asyncio.run(run())
 
 
+def test_what_is_refused_under_overload_is_not_taken_from_the_rate(opened: Callable[..., Desk], site: Site) -> None:
+    desk = opened(rate_per_key=10)
+    log: Any = desk.audit
+    log.may.release()
+    batch = named(*map(str, range(20)))
+
+    async def run() -> None:
+        desk.waiting = desk.settings.max_queue
+        with pytest.raises(Overloaded):
+            await desk.decide(batch, site=site, door="d", caller=LOCAL)
+        desk.waiting = 0
+        assert len(await desk.decide(batch, site=site, door="d", caller=LOCAL)) == 20
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("text", "name"), [("\ud800", "a"), ("a", "\udfff"), ("a", "x" * 501)])
 def test_what_cannot_be_stored_is_refused(opened: Callable[..., Desk], site: Site, text: str, name: str) -> None:
     desk = opened()

@@ -17,7 +17,7 @@ from moderation.cli import (  # noqa: F401 (each adds its command)
     train,
 )
 from moderation.cli.app import ERRORS, Exit, ReaderGoneError, Stages, app, shown
-from moderation.errors import ModelError, ModerationError, PolicyError
+from moderation.errors import MissingPackageError, ModelError, ModerationError, PolicyError
 
 __all__ = ["Exit", "Stages", "app", "main"]
 
@@ -46,4 +46,4 @@ def main() -> None:
 
 def _fail(error: ModerationError) -> NoReturn:
     ERRORS.print(shown(str(error)), markup=False, highlight=False, soft_wrap=True)
-    raise SystemExit(Exit.UNUSABLE if isinstance(error, PolicyError | ModelError) else Exit.USAGE)
+    raise SystemExit(Exit.UNUSABLE if isinstance(error, PolicyError | ModelError | MissingPackageError) else Exit.USAGE)

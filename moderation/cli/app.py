@@ -11,7 +11,7 @@ import typer
 import typer.core
 from rich.console import Console
 
-from moderation.errors import ModelError
+from moderation.errors import MissingPackageError
 from moderation.policy import Policy, load_policy
 
 
@@ -20,6 +20,7 @@ class Exit(IntEnum):
 
     DONE = 0
     REJECTED = 1
+    DIFFERS = 1
     USAGE = 2
     UNUSABLE = 3
     ROWS_UNREADABLE = 4
@@ -101,12 +102,12 @@ def policy_of(path: Path | None) -> Policy:
 
 
 def need_training_packages() -> None:
-    """Raise a `ModelError` that names the remedy where a package of the extra ``train`` is missing."""
+    """Raise a `MissingPackageError` where one of the extra ``train`` is not installed."""
     try:
         import pyarrow  # noqa: F401
         import sklearn  # noqa: F401
     except ImportError as error:
-        raise ModelError(f"{error.name} is not installed: pip install 'moderation[train]'") from error
+        raise MissingPackageError(error.name, "train") from error
 
 
 @contextmanager

@@ -45,7 +45,7 @@ UntilOption = Annotated[
 SiteOption = Annotated[str | None, typer.Option(help="Of this site only.")]
 VerdictOption = Annotated[Verdict | None, typer.Option(help="approve or reject.")]
 GuidelineOption = Annotated[str | None, typer.Option(help="Breaking this guideline.")]
-DoorOption = Annotated[str | None, typer.Option(help="native, perspective, coral, openai, akismet.")]
+DoorOption = Annotated[str | None, typer.Option(help="native, page, perspective, coral, openai, akismet.")]
 OverruledOption = Annotated[
     bool, typer.Option("--overruled", help="Only those of which the last feedback says otherwise.")
 ]
@@ -129,6 +129,8 @@ def export(
     state: StateOption = None,
 ) -> None:
     """Write the log, newest first; or with --training what people said, one labelled row a comment."""
+    if training and (until or verdict or guideline or door or overruled):
+        raise typer.BadParameter("--training takes --since and --site; leave the other filters out")
     chosen = format_ or (Format.CSV if output and output.suffix == ".csv" else Format.JSONL)
     rows: Iterable[Mapping[str, Any]]
     with _opened(log, config, state) as opened:
@@ -209,7 +211,7 @@ def replay(
         if now.get(key) != then[key]:
             typer.echo(f"  {key}: then {json.dumps(then[key])}, now {json.dumps(now.get(key))}")
     typer.echo("If the service ran with another --classifier, give that one.")
-    raise typer.Exit(Exit.BUG)
+    raise typer.Exit(Exit.DIFFERS)
 
 
 @audit.command(epilog="Example: moderation audit delete 17")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from moderation.cli.app import ModelOption, PolicyOption, Stages, app
-from moderation.errors import ModelError
+from moderation.errors import MissingPackageError
 
 StateOption = Annotated[
     Path | None,
@@ -18,7 +18,7 @@ ConfigOption = Annotated[
 
 
 def need_serving_packages() -> None:
-    """Raise a `ModelError` that names the remedy where a package of the extra ``serve`` is missing."""
+    """Raise a `MissingPackageError` where one of the extra ``serve`` is not installed."""
     try:
         import fastapi  # noqa: F401
         import httptools  # noqa: F401
@@ -31,7 +31,7 @@ def need_serving_packages() -> None:
         import uvicorn  # noqa: F401
         import uvloop  # noqa: F401
     except ImportError as error:
-        raise ModelError(f"{error.name} is not installed: pip install 'moderation[serve]'") from error
+        raise MissingPackageError(error.name, "serve") from error
 
 
 @app.command(epilog="Examples: moderation serve ; moderation serve --config service.toml --workers 4")

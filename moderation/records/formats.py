@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, cast
 
-from moderation.errors import ModerationError, RecordError
+from moderation.errors import MissingPackageError, RecordError
 
 FORMATS = {
     ".csv": "csv",
@@ -18,17 +18,6 @@ FORMATS = {
 COMPRESSIONS = {".gz": "gz", ".gzip": "gz", ".zst": "zst", ".zstd": "zst"}
 MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
 ENDINGS = ".csv, .tsv, .jsonl, .ndjson or .parquet (.gz or .zst may follow, but for Parquet)"
-
-
-class MissingPackageError(ModerationError):
-    """A format needs a package of an extra that is not installed."""
-
-    def __init__(self, name: str, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs {name}, which is not installed: pip install 'moderation[{extra}]'")
-        self._given = (name, what, extra)
-
-    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
-        return type(self), self._given
 
 
 def file_format(path: Path) -> str:
@@ -95,7 +84,7 @@ def zstandard() -> Any:
         except ImportError:
             from backports import zstd
     except ImportError as error:
-        raise MissingPackageError("backports.zstd", "a .zst file", "files") from error
+        raise MissingPackageError("backports.zstd", "files") from error
     return zstd
 
 
@@ -110,5 +99,5 @@ def parquet() -> Any:
     try:
         import pyarrow.parquet as module
     except ImportError as error:
-        raise MissingPackageError("pyarrow", "a Parquet file", "files") from error
+        raise MissingPackageError(error.name, "files") from error
     return module

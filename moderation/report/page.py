@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from moderation.errors import ModelError
+from moderation.errors import MissingPackageError
 
 FOLDER = Path(__file__).resolve().parent / "templates"
 
@@ -21,8 +21,8 @@ def render(template: str, **context: Any) -> str:
 
     Raises
     ------
-    ModelError
-        When jinja2 is not installed; the message says what to do.
+    MissingPackageError
+        When jinja2 is not installed.
     """
     style, script = (_source(name) for name in ("page.css", "page.js"))
     page: str = (
@@ -45,7 +45,7 @@ def _environment() -> Any:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
         from markupsafe import Markup
     except ImportError as error:
-        raise ModelError(f"{error.name} is not installed: pip install 'moderation[report]'") from error
+        raise MissingPackageError(error.name, "report") from error
 
     environment = Environment(
         loader=FileSystemLoader(FOLDER),

@@ -61,7 +61,7 @@ def report_file(
         When the source holds no decisions or the target cannot be written.
     PolicyError
         When the file was decided under another policy than the one given.
-    ModelError
+    MissingPackageError
         When jinja2 is not installed.
     """
     source, target = Path(source), Path(target)

@@ -98,7 +98,7 @@ class Desk:
         Parameters
         ----------
         door
-            Which protocol asks: ``native``, ``perspective``, ``coral``, ``openai``, ``akismet``.
+            Which protocol asks: ``native``, ``page``, ``perspective``, ``coral``, ``openai``, ``akismet``.
         keep_text
             False where the protocol asks that the text be not stored.
 
@@ -135,8 +135,8 @@ class Desk:
             if not comments:
                 return []
             comments = [self._checked(comment) for comment in self._limited(comments)]
-            self._take_rate(caller, len(comments))
             self.admit(len(comments))
+            self._take_rate(caller, len(comments))
         except ServiceError as error:
             self.metrics.refused.labels(type(error).__name__).inc()
             raise
