@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from moderation.decision import Decision
 from moderation.evaluation import Floats, calibration_error
@@ -91,7 +90,10 @@ def precision_recall(labels: Sequence[int], decisions: Sequence[Decision], tunin
     path
         The SVG file to write.
     """
-    recall, precision = _curve(np.array(labels), np.array([d.score + _by_rule(d) for d in decisions]))
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(labels, [d.score + _by_rule(d) for d in decisions])
+    precision, recall = precision[-2::-1], recall[-2::-1]  # From the highest threshold; the last point is of none.
     base = tuning.to_reject / tuning.rows
     with _drawing(path, "What a lower threshold gains and costs") as figure:
         axes = figure.subplots()
@@ -116,7 +118,7 @@ def precision_recall(labels: Sequence[int], decisions: Sequence[Decision], tunin
 def calibration(labels: Sequence[int], decisions: Sequence[Decision], path: Path) -> None:
     """Draw how often comments of each score are to be rejected, and below it how many have such a score.
 
-    Bars are Wilson intervals of 95%. Source: Wilson, Probable inference, JASA 22 (1927).
+    Bars are Wilson intervals of 95%.
 
     Parameters
     ----------
@@ -125,6 +127,8 @@ def calibration(labels: Sequence[int], decisions: Sequence[Decision], path: Path
     path
         The SVG file to write.
     """
+    from scipy.stats import binomtest
+
     truth, score = np.array(labels), np.array([decision.score for decision in decisions])
     bins = np.minimum((score * _BINS).astype(int), _BINS - 1)
     error = calibration_error(truth, score)
@@ -135,8 +139,11 @@ def calibration(labels: Sequence[int], decisions: Sequence[Decision], path: Path
         found = np.unique(bins)
         middles = np.array([score[bins == part].mean() for part in found])
         shares = np.array([truth[bins == part].mean() for part in found])
-        low, high = _wilson(shares, np.array([(bins == part).sum() for part in found]))
-        upper.vlines(middles, low, high, color=_APPROVE, linewidth=1.5, alpha=0.6)
+        counted = [truth[bins == part] for part in found]
+        sure = [binomtest(int(part.sum()), len(part)).proportion_ci(method="wilson") for part in counted]
+        upper.vlines(
+            middles, [edge.low for edge in sure], [edge.high for edge in sure], color=_APPROVE, linewidth=1.5, alpha=0.6
+        )
         upper.plot(middles, shares, "-o", color=_APPROVE, linewidth=2, markersize=6, clip_on=False, zorder=3)
         upper.text(0.02, 0.95, "more to reject\nthan the score says", va="top", color=_QUIET)
         upper.text(0.98, 0.05, "fewer to reject\nthan the score says", va="bottom", ha="right", color=_QUIET)
@@ -253,21 +260,6 @@ def _distinct(tuning: Tuning) -> list[tuple[str, OperatingPoint, str]]:
     if tuning.old.thresholds == tuning.new.thresholds:
         return [("unchanged", tuning.new, _REJECT)]
     return [("old", tuning.old, _QUIET), ("new", tuning.new, _REJECT)]
-
-
-def _curve(truth: npt.NDArray[np.int64], ranked: Floats) -> tuple[Floats, Floats]:
-    """Give recall and precision at each distinct rank, the highest first; scores that tie count together."""
-    order = np.argsort(-ranked, kind="stable")
-    last = np.flatnonzero(np.append(np.diff(ranked[order]) != 0, True))
-    right = np.cumsum(truth[order])[last]
-    return right / truth.sum(), right / (last + 1)
-
-
-def _wilson(share: Floats, rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
-    z = 1.959964
-    centre = (share + z * z / (2 * rows)) / (1 + z * z / rows)
-    half = z / (1 + z * z / rows) * np.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
-    return centre - half, centre + half
 
 
 # --------------------------------------------------------------------------- how it is drawn

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from moderation import datasets
+from moderation.classifier import log_odds
 from moderation.comment import Comment
 from moderation.datasets import Labelled, span_f1
 from moderation.decision import Decision, Verdict
@@ -172,14 +173,9 @@ def jigsaw_auc(rows: Sequence[Labelled], decisions: Sequence[Decision]) -> Mappi
     six = [(row.note, decision) for row, decision in zip(rows, decisions, strict=True) if len(row.note) == 6]
     found = {}
     for place, (label, outputs) in enumerate(JIGSAW.items()):
-        scores = [np.mean([_log_odds(d.score if o == "any" else d.scores[o]) for o in outputs]) for _, d in six]
-        found[label] = float(roc_auc_score([int(note[place]) for note, _ in six], scores))
+        scores = np.array([[d.score if o == "any" else d.scores[o] for o in outputs] for _, d in six])
+        found[label] = float(roc_auc_score([int(note[place]) for note, _ in six], log_odds(scores).mean(axis=1)))
     return found | {"mean": float(np.mean(list(found.values())))}
-
-
-def _log_odds(score: float) -> float:
-    kept = min(max(score, 1e-6), 1 - 1e-6)
-    return float(np.log(kept / (1 - kept)))
 
 
 def promotion_sets(folder: Path) -> dict[str, list[Labelled]]:

@@ -184,15 +184,6 @@ def test_calibration_by_hand(plotted: list[tuple[list[float], list[float]]], tmp
     assert "Score (expected calibration error 0.034)" in words_of(tmp_path / "a.svg")
 
 
-@pytest.mark.parametrize(
-    ("share", "rows", "low", "high"),
-    [(0.5, 10, 0.2366, 0.7634), (0.0, 10, 0.0, 0.2775), (1.0, 10, 0.7225, 1.0), (0.1, 100, 0.0552, 0.1744)],
-)
-def test_wilson(share: float, rows: int, low: float, high: float) -> None:
-    found = charts._wilson(np.array([share]), np.array([rows]))
-    assert [float(edge[0]) for edge in found] == [pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4)]
-
-
 def test_thresholds_stand_where_they_are(plotted: list[tuple[list[float], list[float]]], tmp_path: Path) -> None:
     distribution(LABELS, DECISIONS, TUNING, tmp_path / "a.svg")
     expected = [*OLD.values(), *TUNING.new.thresholds.values()]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from moderation import datasets
 from moderation.comment import Comment
@@ -318,14 +317,6 @@ def test_the_power_mean_lies_between_the_worst_and_the_plain_mean(values: list[f
     found = power_mean(values)
     assert found is not None
     assert min(values) - 1e-9 <= found <= sum(values) / len(values) + 1e-9
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=80, max_size=120))
-def test_the_auc_is_the_one_of_scikit_learn(rows: list[tuple[bool, int]]) -> None:
-    rows = [*[(True, 2), (False, 2)] * LEAST_ROWS, *rows]
-    found = bias([row("x", int(reject)) for reject, _ in rows], [decided(fifth / 5) for _, fifth in rows], [])
-    assert found.auc == pytest.approx(roc_auc_score([reject for reject, _ in rows], [fifth for _, fifth in rows]))
 
 
 # --------------------------------------------------------------------------- one sentence about every group

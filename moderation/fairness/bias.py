@@ -124,22 +124,21 @@ def bias(rows: Sequence[Labelled], decisions: Sequence[Decision], among: Sequenc
 
 
 def _auc(rejected: Floats, approved: Floats) -> float | None:
-    """Give the share of pairs in the right order, a tie counting half; None where a side has too few."""
+    """Give the AUC; None where a side has too few."""
+    from sklearn.metrics import roc_auc_score
+
     if min(len(rejected), len(approved)) < LEAST_ROWS:
         return None
-    ordered = np.sort(approved)
-    below = np.searchsorted(ordered, rejected, "left") + np.searchsorted(ordered, rejected, "right")
-    return float(below.sum() / (2 * len(rejected) * len(approved)))
+    truth = np.repeat([1, 0], [len(rejected), len(approved)])
+    return float(roc_auc_score(truth, np.concatenate([rejected, approved])))
 
 
 def power_mean(values: Iterable[float | None], power: float = POWER) -> float | None:
     """Give the generalised mean of the values that are not None; None if there are none."""
+    from scipy.stats import pmean
+
     known = [value for value in values if value is not None]
-    if not known:
-        return None
-    if power < 0 and min(known) == 0:
-        return 0.0  # the limit
-    return float(np.mean(np.array(known) ** power) ** (1 / power))
+    return float(pmean(known, power)) if known else None
 
 
 def table(found: Mapping[str, Any]) -> str:
