@@ -1,7 +1,6 @@
 """Disguises of one word undone: look-alike letters, leetspeak, masks, stretched, misspelt and glued words."""
 
 import re
-import unicodedata
 
 from moderation import english
 from moderation.signs import (
@@ -16,6 +15,7 @@ from moderation.signs import (
     is_latin,
     letter_readings,
     look_alikes,
+    mixes_scripts,
     read_within,
     respelt,
     restretched,
@@ -86,7 +86,7 @@ def _undisguise(token: str, words: Words, mostly_latin: bool, in_english: bool) 
         if found is not None:
             return found
         # A word wholly of another script is one of another language; letters of several scripts make none.
-        if not latin and len({unicodedata.name(c, "").split(" ")[0] for c in token if c.isalpha()}) < 2:
+        if not latin and not mixes_scripts(token):
             alike = own
     else:
         core = core_of(token)

@@ -52,14 +52,11 @@ _BREAKING_TAGS = frozenset("br p div li ul ol tr td th table h1 h2 h3 h4 h5 h6 h
 _STRAIGHT = {
     **dict.fromkeys("‘’‚‛′`´ʼʹ", "'"),
     **dict.fromkeys("“”„‟″«»", '"'),
-    **dict.fromkeys("‐‑‒–—―−", "-"),
-    "…": "...",
-    "ı": "ı",
-    "İ": "i",
+    **dict.fromkeys("‐‒–—―−", "-"),
     "ϲ": "c",
     "Ϲ": "c",
     # Letters and signs by category, but drawn as nothing.
-    **dict.fromkeys("\u115f\u1160\u3164\uffa0\u2800", ""),
+    **dict.fromkeys("\u115f\u1160\u2800", ""),
 }
 # Letters drawn as emoji have no compatibility form in Unicode.
 _FLAG_LETTERS = {chr(0x1F1E6 + i): chr(ord("a") + i) for i in range(26)}

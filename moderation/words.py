@@ -370,18 +370,12 @@ def _options() -> Any:
 
 
 def _squeeze(letters: str) -> str:
-    return "".join(letter for place, letter in enumerate(letters) if place == 0 or letters[place - 1] != letter)
+    return "".join(letter for letter, _ in groupby(letters))
 
 
 def run_lengths(letters: str) -> list[int]:
     """Give how often each letter stands in a row."""
-    runs: list[int] = []
-    for place, letter in enumerate(letters):
-        if place and letters[place - 1] == letter:
-            runs[-1] += 1
-        else:
-            runs.append(1)
-    return runs
+    return [sum(1 for _ in run) for _, run in groupby(letters)]
 
 
 def _spellings(word: str) -> Iterable[str]:

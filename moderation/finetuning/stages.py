@@ -72,7 +72,7 @@ LATEST = (
     "implicit_vulgarity",
     "lawful_heat",
 )
-"""Files that "ours" has not seen either."""
+"""Files that only the last stage has seen."""
 
 STAGES = (
     Stage(
@@ -199,9 +199,28 @@ STAGES = (
         },
         0.5,
         6e-5,
-        {f"own:{name}": 4 for name in LATEST},
         padded=0.5,
         disguised=0.4,
+        taught=True,
+    ),
+    Stage(
+        "latest",
+        {
+            "civil-toxic-spans": 5_000,
+            "jigsaw-subsets": 5_000,
+            "hatemoji": 300,
+            "edos": 300,
+            "implicit-hate": 600,
+            "wiki-context-toxicity": 500,
+            "davidson": 300,
+            "hatexplain": 300,
+            "paradetox": 500,
+            "youtube-spam": 1_300,
+        },
+        0.15,
+        6e-5,
+        {f"own:{name}": 4 for name in LATEST},
+        padded=0.4,
         taught=True,
     ),
 )

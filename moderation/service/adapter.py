@@ -77,6 +77,7 @@ class Table:
         for key in self.own:
             if key not in self.shipped:
                 self.fail(key, f"unknown key; valid keys are {', '.join(self.shipped)}")
+        self.choice("on_failure", ("open", "closed"))
 
     def fail(self, key: str, problem: str) -> NoReturn:
         """Complain of a key, naming the file."""

@@ -58,7 +58,6 @@ class Options:
 @per_policy
 def _options(policy: Policy) -> Options:
     table = Table(policy, DOOR)
-    table.choice("on_failure", ("open", "closed"))
     judges = table.words("judges", _JUDGED)
     if not judges:
         table.fail("judges", f"must name at least one of {', '.join(_JUDGED)}")

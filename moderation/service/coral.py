@@ -82,7 +82,6 @@ class Options:
 @per_policy
 def _options(policy: Policy) -> Options:
     table = Table(policy, DOOR)
-    table.choice("on_failure", ("open", "closed"))
     return Options(
         reasons=table.reasons("reasons", CODES),
         approve=table.choice("approve", ("NONE", "APPROVED")),

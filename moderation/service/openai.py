@@ -61,7 +61,6 @@ class Options:
 @per_policy
 def _options(policy: Policy) -> Options:
     table = Table(policy, DOOR)
-    table.choice("on_failure", ("open", "closed"))
     categories = table.mapping("categories", CATEGORIES)
     return Options({name: categories.get(name, ()) for name in CATEGORIES}, table.choice("closed", ("error", "reject")))
 

@@ -82,7 +82,6 @@ class Options:
 @per_policy
 def _options(policy: Policy) -> Options:
     table = Table(policy, DOOR)
-    table.choice("on_failure", ("open", "closed"))
     at = table.probability("verdict_at")
     return Options(
         attributes=table.mapping("attributes"),
