@@ -99,12 +99,13 @@ def test_parquet_keeps_its_columns_and_types(call: Call, tmp_path: Path) -> None
             "when": pa.array([1, 2, 3], pa.timestamp("ns", "UTC")),
             "kind": pa.array(["x", "y", "x"]).dictionary_encode(),
             "deep": [[{"a": 1}], [], None],
+            "view": pa.array(["x", "y", "z"], pa.string_view()),  # which Arrow cannot take single rows of
         }
     )
     pq.write_table(given, tmp_path / "in.parquet")
     assert call("in.parquet", "-o", "out.parquet").exit_code == 4
     found = pq.read_table(tmp_path / "out.parquet")
-    assert found.select(given.column_names) == given.take([0, 2])
+    assert found.select(given.column_names) == pa.concat_tables([given.slice(0, 1), given.slice(2)])
     assert found.column("verdict").to_pylist() == ["approve", "reject"]
     assert found.column("findings").to_pylist()[1][0]["excerpt"] == "clown"
     for name in ("out.jsonl", "out.csv"):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -232,7 +233,10 @@ class TableWriter:
 
         if not self._batches:
             return list(pa.Table.from_pylist(self._values, schema=self._own.remove_metadata()).columns)
-        taken = pa.Table.from_batches([batch.take(pa.array(indices)) for batch, indices in self._batches])
+        # Slices, since Arrow can take single rows of some types only.
+        taken = pa.Table.from_batches(
+            [batch.slice(start, end - start) for batch, indices in self._batches for start, end in _stretches(indices)]
+        )
         columns = []
         for column in self._own:
             if column.name in taken.column_names:
@@ -240,6 +244,13 @@ class TableWriter:
             else:
                 columns.append(pa.nulls(len(taken), column.type))
         return columns
+
+
+def _stretches(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Give rising numbers as half-open stretches without a gap."""
+    gaps = [place for place, (one, after) in enumerate(pairwise(indices), 1) if after != one + 1]
+    for first, last in pairwise((0, *gaps, len(indices))):
+        yield indices[first], indices[last - 1] + 1
 
 
 def output_schema(layout: Layout) -> Any:
