@@ -102,6 +102,8 @@ def test_file_format_that_is_not_known_names_the_endings(name: str) -> None:
         ("a.jsonl", b'{"text": "one\\ntwo \\u00e9"}\n', ["one\ntwo é"]),
         ("a.jsonl", '{"text": "a\u2028b"}\n'.encode(), ["a\u2028b"]),  # legal in JSON, a line end for splitlines
         ("a.jsonl", b'{"text": "x", "n": null, "deep": {"a": [1]}}\n', ["x"]),
+        ("a.jsonl", b'{"text": "x", "n": ' + b"[" * 99 + b"]" * 99 + b"}\n", ["x"]),  # as deep as may be
+        ("a.jsonl", b'{"text": "' + b"[{" * 999 + b'"}\n', ["[{" * 999]),  # of brackets in a text there may be more
     ],
 )
 def test_reads(tmp_path: Path, name: str, content: bytes, texts: list[str]) -> None:
@@ -131,6 +133,13 @@ def test_reads(tmp_path: Path, name: str, content: bytes, texts: list[str]) -> N
         ("a.jsonl", b'{"text":"good"}\n{"text":["a"]}\n{"text":"good"}\n', 2, "is a list, not a text"),
         ("a.jsonl", b'{"text":"good"}\n{"text":"b\xff"}\n{"text":"good"}\n', 2, "not UTF-8"),
         ("a.jsonl", b'{"text":"good"}\n{"text":"x","n":' + b"[" * 100_000 + b'}\n{"text":"good"}\n', 2, "not JSON"),
+        # At this depth Python reads it in one place and cannot write it in another.
+        (
+            "a.jsonl",
+            b'{"text":"good"}\n{"text":"\\ud83d\\ude00","n":' + b"[" * 900 + b"]" * 900 + b'}\n{"text":"good"}\n',
+            2,
+            "nested more than 100 deep",
+        ),
         ("a.jsonl", b'{"text":"good"}\n{"text":"x","n":' + b"1" * 5000 + b'}\n{"text":"good"}\n', 2, ""),  # huge int
         ("a.jsonl", b'{"text":"good"}\n{"text":"\\ud800"}\n{"text":"good"}\n', 2, ""),  # half a surrogate pair
         ("a.jsonl", b'{"text":"good"}\n{"text":"x","n":"\\ud800"}\n{"text":"good"}\n', 2, ""),  # cannot be written
