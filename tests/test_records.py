@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import string
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -275,6 +277,27 @@ def test_csv_keeps_the_columns_and_adds_the_decision() -> None:
     as_json = DECISION.to_dict()
     for name in ("guidelines", "score", "scores", "threshold", "findings"):
         assert json.loads(cells[name]) == as_json[name]
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, ""),
+        (True, "true"),
+        (1.50, "1.5"),
+        (2**70, str(2**70)),
+        (["a", None], '["a", null]'),
+        ({"a": date(2024, 1, 2)}, '{"a": "2024-01-02"}'),
+        # What a Parquet file may hold and JSON has no form for stands as a text does, without quotes of JSON.
+        (datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), "2024-01-02 03:04:05+00:00"),
+        (Decimal("1.50"), "1.50"),
+        (b"\xff", "/w=="),
+    ],
+    ids=str,
+)
+def test_values_in_a_cell(value: object, cell: str) -> None:
+    _, cells = csv.reader(io.StringIO(written("a.csv", {"text": "x", "n": value})))
+    assert cells[1] == cell
 
 
 def test_jsonl_keeps_the_columns_and_adds_the_decision() -> None:

@@ -154,4 +154,6 @@ def _cell(value: Any) -> str:
     # As JSON has them, without its detour.
     if type(value) is float and isfinite(value):
         return repr(value)
-    return _JSON(value) if value != [] else "[]"
+    if isinstance(value, bool | int | float | list | Mapping):
+        return _JSON(value) if value != [] else "[]"
+    return _plain(value)
