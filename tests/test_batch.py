@@ -1,7 +1,9 @@
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +11,7 @@ import pytest
 from conftest import Fake
 
 from moderation import Moderator, Policy, RecordError
-from moderation.batch import CHUNK_ROWS, review_file, review_rows
+from moderation.batch import CHUNK_ROWS, review_file, review_rows, review_to_stream
 from moderation.normalise import Folded
 from moderation.records import Columns, Record, read
 
@@ -197,3 +199,18 @@ def test_a_file_may_be_reviewed_onto_itself(tmp_path: Path, moderator: Moderator
     file.write_text("text\nfine\nclown\n")
     review_file(moderator, file, file)
     assert [(row["text"], row["verdict"]) for row in table(file)] == [("fine", "approve"), ("clown", "reject")]
+
+
+class Sips(io.BytesIO):
+    """Takes a few bytes at a time, as a stream without a buffer may."""
+
+    def write(self, data: Any) -> int:
+        return super().write(bytes(data[:7]))
+
+
+def test_a_stream_that_takes_a_part_only_gets_all(tmp_path: Path, moderator: Moderator) -> None:
+    (tmp_path / "in.csv").write_text("text\nfine\nclown\n")
+    sips, whole = Sips(), io.BytesIO()
+    for out in (sips, whole):
+        review_to_stream(moderator, [tmp_path / "in.csv"], out, "csv")
+    assert sips.getvalue() == whole.getvalue() != b""

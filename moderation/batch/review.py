@@ -318,7 +318,7 @@ def review_to_stream(
     """
     whole = Input(expand(sources), _reading(reading, None), interactive=jobs == 1)
     output = _output(whole, form, "", None, strict)
-    out.write(beginning(output))
+    _write_all(out, beginning(output))
     identity = identity_of(moderator)
     pending: list[Part] = []
     summary, rows_before = Summary(), Counter[int]()
@@ -336,13 +336,19 @@ def review_to_stream(
                 raise numbered
             if problem is not None:
                 problem(numbered)
-        out.write(result.data)
+        _write_all(out, result.data)
         out.flush()
         rows_before[part.source] += result.rows
         summary.merge(result.counts)
         if progress is not None:
             progress(summary, part.share)
     return summary
+
+
+def _write_all(out: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:  # A stream without a buffer may take a part only.
+        rest = rest[out.write(rest) :]
 
 
 def errors_file(target: Path) -> Path:
