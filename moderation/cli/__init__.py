@@ -1,8 +1,6 @@
 """The command line; a thin door to the library. Each command is a module; the application is in ``app``."""
 
 import gc
-import os
-import sys
 from typing import NoReturn
 
 from moderation.cli import (  # noqa: F401 (each adds its command)
@@ -16,7 +14,8 @@ from moderation.cli import (  # noqa: F401 (each adds its command)
     serve,
     train,
 )
-from moderation.cli.app import ERRORS, Exit, ReaderGoneError, Stages, app, shown
+from moderation.cli.app import ERRORS, Exit, OutputError, ReaderGoneError, Stages, app, shown
+from moderation.cli.streams import let_go, make_fit
 from moderation.errors import ModelError, ModerationError, PolicyError
 
 __all__ = ["Exit", "Stages", "app", "main"]
@@ -26,15 +25,18 @@ def main() -> None:
     """Run the command line; users' mistakes end in one line, our own in a report that says so."""
     # What a policy and a model are made of stays, and holds no cycles worth a search at every step of loading.
     gc.set_threshold(100_000, 50, 100)
+    make_fit()
     try:
         app()
+    except OutputError as error:
+        let_go()
+        _fail(error)
     except ModerationError as error:
         _fail(error)
     except KeyboardInterrupt:
         raise SystemExit(Exit.INTERRUPTED) from None
     except ReaderGoneError:
-        # What is buffered must not be tried again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go()
         raise SystemExit(Exit.READER_GONE) from None
     except Exception as error:
         import traceback

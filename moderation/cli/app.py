@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
-from rich.console import Console
 
-from moderation.errors import ModelError
+from moderation.cli.streams import Errors
+from moderation.errors import ModelError, ModerationError
 from moderation.policy import Policy, load_policy
 
 
@@ -40,6 +40,10 @@ class ReaderGoneError(Exception):
     """Whoever reads the output went away, so that no verdict was told."""
 
 
+class OutputError(ModerationError):
+    """Standard output cannot be written, so that no verdict was told."""
+
+
 class _Commands(typer.core.TyperGroup):
     """Typer turns a reader that went away into status 1, which says «rejected»; this tells it apart."""
 
@@ -51,6 +55,12 @@ class _Commands(typer.core.TyperGroup):
                 sys.stdout.flush()
         except BrokenPipeError as error:
             raise ReaderGoneError from error
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            # What commands open they name themselves.
+            problem = f"standard output: cannot be written ({error.strerror or 'it is closed'}); write to another place"
+            raise OutputError(problem) from error
 
 
 app = typer.Typer(
@@ -90,7 +100,7 @@ ClassifierOption = Annotated[
 ]
 
 
-ERRORS = Console(stderr=True)
+ERRORS = Errors(stderr=True)
 
 
 def policy_of(path: Path | None) -> Policy:

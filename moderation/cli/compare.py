@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from moderation.cli.app import ERRORS, Exit, Stages, app, progress, shown
+from moderation.cli.streams import Output
 from moderation.moderator import Moderator
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _print(found: "Comparison", examples: int) -> None:
     from moderation.comparison import APPROVED, REJECTED, SCORE, SIDES, THRESHOLD, by_flips
     from moderation.decision import Verdict
 
-    console = Console(highlight=False)
+    console = Output(highlight=False)
     for name, side in zip(SIDES, found.sides, strict=True):
         console.print(f"{name}: policy {side.policy}, model {side.model}, {side.stages}", markup=False, soft_wrap=True)
     share = f" ({found.flips / found.rows:.2%})" if found.rows else ""
@@ -174,7 +174,7 @@ def _print(found: "Comparison", examples: int) -> None:
             console.print(_line(one), soft_wrap=True)
 
 
-def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _table(console: Output, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     if not rows:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from moderation.cli.app import (
 )
 from moderation.cli.check import evidence_spans, underlined
 from moderation.cli.pace import review_progress
+from moderation.cli.streams import Output
 from moderation.decision import Verdict
 from moderation.errors import RecordError
 from moderation.moderator import Moderator
@@ -227,7 +227,7 @@ def _show(moderator: Moderator, sources: list[str], reading: "Reading", strict: 
     from moderation.batch import Summary, review_rows
     from moderation.records import expand, read_all
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Output(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(pad_edge=False, box=None)
     for heading, limit in (
         ("id", 12),
