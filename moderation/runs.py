@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -111,7 +111,7 @@ class Run:
                     return run
             run._clear()
             run.parts.mkdir()
-            write_whole(manifest, json.dumps({"version": FORMAT, **identity}, indent=1, ensure_ascii=False).encode())
+            write_whole(manifest, json.dumps({"version": FORMAT, **identity}, indent=1).encode())
             _sync_folder(folder)
             return run
         except BaseException:
@@ -263,10 +263,3 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         return ""
-
-
-def lines_of(paths: Iterator[Path]) -> Iterator[bytes]:
-    """Give the lines of files one after another."""
-    for path in paths:
-        with path.open("rb") as stream:
-            yield from stream

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 from moderation.batch import Summary, review, reviewed
 from moderation.cli import app
 from moderation.cli.pace import Pace
+from moderation.errors import ModerationError
 from moderation.records import Columns
 
 Call = Callable[..., Result]
@@ -126,6 +128,42 @@ def test_an_output_in_parts(call: Call, tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "out.run").exists()
     again = call("in.csv", "-o", "out/", "--format", "csv")
     assert (again.exit_code, isinstance(again.exception, Exception)) != (0, False)
+
+
+@pytest.mark.parametrize("target", ["out.csv", "out.jsonl", "out/", os.fsdecode(b"\xe9.csv")])
+def test_file_names_need_be_no_text(call: Call, tmp_path: Path, target: str) -> None:
+    (tmp_path / "all").mkdir()
+    name = os.fsdecode(b"all/caf\xe9.csv")  # as archives of the last century have it
+    (tmp_path / name).write_text("id,text\n1,hello\n2\n")
+    (tmp_path / "all/other.csv").write_text("id,text\n1,a clown\n")
+    result = call("all", "-o", target, *(["--format", "csv"] if target.endswith("/") else []))
+    assert result.exit_code == 4
+    (error,) = Path(f"{tmp_path / target}.errors.jsonl").read_text().splitlines()
+    assert (json.loads(error)["file"], json.loads(error)["row"]) == (name, 2)
+    assert CliRunner().invoke(app, ["report", target, "-o", os.fsdecode(b"\xe9.html")]).exit_code == 0
+
+
+TOO_LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (TOO_LONG,),  # a comment where a file should be
+        (TOO_LONG, "-o", "out.csv"),
+        ("in.csv", "-o", f"{TOO_LONG}.csv"),
+        ("in.csv", "-o", f"{'x' * 245}.csv"),  # too long with .errors.jsonl after it
+        ("in.csv", "-o", "out.csv", "--report", TOO_LONG),
+    ],
+    ids=["table", "source", "target", "errors", "report"],
+)
+def test_a_name_that_is_too_long_is_told_in_one_line(call: Call, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    result = call(*arguments)
+    (told,) = result.stderr.splitlines() or [str(result.exception)]
+    assert "File name too long" in told
+    assert isinstance(result.exception, ModerationError)
+    assert [file.name for file in tmp_path.iterdir()] == ["in.csv"]
 
 
 @pytest.mark.parametrize(

@@ -100,11 +100,11 @@ def review_file(
     RunError
         When a review was begun with another policy, model, input or options, or without `resume` at all.
     """
-    job = _Job.prepare(moderator, source, target, columns, reading, form, strict)
     try:
+        job = _Job.prepare(moderator, source, target, columns, reading, form, strict)
         run = Run.open(job.folder, job.identity, resume=resume, restart=restart)
     except OSError as error:
-        raise _unwritable(job.target, error) from error
+        raise _unwritable(Path(target), error) from error
     try:
         if run.finished and resume and job.target.exists():
             summary = Summary()
@@ -159,6 +159,7 @@ class _Job:
             raise RecordError(str(target), 0, "is there already; name another folder")
         if not target.parent.is_dir():
             raise RecordError(str(target), 0, f"{target.parent} is no folder; make it or name another target")
+        errors_file(target).exists()  # Its name must not be too long.
         absolute = target.resolve()
         folder = absolute.with_name(absolute.name + ".run")
         sources = [source] if isinstance(source, str | Path) else source
@@ -246,7 +247,8 @@ class _Job:
         """Put the output in its place, and beside it the causes of unreadable rows."""
         errors = errors_file(self.target)
         whole = run.folder / "errors"
-        with whole.open("w", encoding="utf-8") as stream:
+        # A file's name need be no text; so written it is an escape of JSON.
+        with whole.open("w", encoding="utf-8", errors="backslashreplace") as stream:
             unreadable = self._write_errors(run, stream)
             sync(stream)
         if unreadable:

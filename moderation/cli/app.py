@@ -41,7 +41,7 @@ class ReaderGoneError(Exception):
 
 
 class OutputError(ModerationError):
-    """Standard output cannot be written, so that no verdict was told."""
+    """Standard output, or a file, cannot be used, so that no verdict was told."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -56,10 +56,9 @@ class _Commands(typer.core.TyperGroup):
         except BrokenPipeError as error:
             raise ReaderGoneError from error
         except OSError as error:
-            if error.filename is not None:
-                raise
-            # What commands open they name themselves.
-            problem = f"standard output: cannot be written ({error.strerror or 'it is closed'}); write to another place"
+            # What commands write they name themselves, unless it is this.
+            name, used = (error.filename, "used") if error.filename else ("standard output", "written")
+            problem = f"{name}: cannot be {used} ({error.strerror or 'it is closed'}); name another"
             raise OutputError(problem) from error
 
 

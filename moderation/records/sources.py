@@ -142,10 +142,14 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
     found: list[str] = []
     for name in map(str, names):
         path = Path(name)
-        if path.is_dir():
+        try:
+            folder, there = path.is_dir(), path.exists()
+        except OSError as error:  # Such as a name that is too long.
+            raise unreadable(name, error) from error
+        if folder:
             inside = [str(file) for file in sorted(path.rglob("*")) if _readable(file.relative_to(path), file)]
             problem = "holds no .csv, .tsv, .jsonl, .ndjson or .parquet file; cannot be read as a file of comments"
-        elif name != STDIN and not path.exists() and glob.has_magic(name):
+        elif name != STDIN and not there and glob.has_magic(name):
             inside = sorted(file for file in glob.glob(name, recursive=True) if Path(file).is_file())
             problem = "fits no file; mend the pattern"
         else:

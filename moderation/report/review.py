@@ -120,7 +120,8 @@ def write_page(target: Path, page: str) -> None:
     """
     part = target.with_name(f"{target.name}.part")
     try:
-        part.write_text(page, encoding="utf-8", newline="\n")
+        # A file's name, which the page tells, need be no text.
+        part.write_text(page, encoding="utf-8", errors="replace", newline="\n")
         os.replace(part, target)
     except OSError as error:
         raise RecordError(str(target), 0, f"cannot be written ({error.strerror}); name another target") from error
