@@ -18,7 +18,7 @@ from moderation import Moderator, RecordError
 from moderation.batch import Summary, review, review_file
 from moderation.errors import RunError
 from moderation.records import Columns
-from moderation.runs import Run, write_whole
+from moderation.runs import Run, put_in_place, write_whole
 
 PART_BYTES = 256
 TEXTS = ["hello", '"two\nlines, ""quoted"""', "a clown", "I will kill you", "too, many, cells", "naïve"]
@@ -54,11 +54,11 @@ def cut_off_after(rows: int) -> Callable[[Summary, float], None]:
     return told
 
 
-def begun(moderator: Moderator, source: Path, target: Path, rows: int = 40, **options: Any) -> Path:
+def begun(moderator: Moderator, source: Path, target: Path | str, rows: int = 40, **options: Any) -> Path:
     """Cut a review off; give its run directory."""
     with pytest.raises(CutOffError):
         review_file(moderator, source, target, progress=cut_off_after(rows), **options)
-    return Path(f"{target}.run")
+    return Path(f"{Path(target)}.run")
 
 
 def outputs(target: Path) -> list[bytes]:
@@ -209,6 +209,85 @@ def test_a_review_that_ended_while_its_notes_were_cleared_away_is_done_anew(
     assert review_file(moderator, source, target, resume=True).rows == 120
     assert outputs(target) == before
     assert not run.exists()
+
+
+@pytest.mark.parametrize("gone", [["parts"], ["parts", "manifest.json"], ["parts", "manifest.json", "parts.jsonl"]])
+def test_a_review_that_ended_anywhere_in_its_clearing_goes_on(
+    uncleared: Path, moderator: Moderator, source: Path, gone: list[str]
+) -> None:
+    before, run = outputs(uncleared), Path(f"{uncleared}.run")
+    for name in gone:
+        shutil.rmtree(run / name) if name == "parts" else (run / name).unlink()
+    assert review_file(moderator, source, uncleared, resume=True).rows == 120
+    assert outputs(uncleared) == before
+    assert not run.exists()
+
+
+def test_a_finished_review_whose_output_was_moved_away_is_done_anew(
+    uncleared: Path, moderator: Moderator, source: Path
+) -> None:
+    before = outputs(uncleared)
+    shutil.rmtree(f"{uncleared}.run/parts")
+    uncleared.unlink()
+    assert review_file(moderator, source, uncleared, resume=True).rows == 120
+    assert outputs(uncleared) == before
+
+
+@pytest.mark.parametrize("last", ["before", "after"])
+def test_an_output_in_parts_may_be_cut_off_when_it_is_put_in_its_place(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    def places(path: Path, target: Path) -> None:
+        if path.name != "parts" or last == "after":
+            put_in_place(path, target)
+        if path.name == "parts":
+            raise CutOffError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(review, "put_in_place", places)
+        patched.setattr(Run, "close", lambda self: self._lock.close())
+        with pytest.raises(CutOffError):
+            review_file(moderator, source, f"{tmp_path}/out/", form="csv")
+    assert (tmp_path / "out").exists() == (last == "after")
+    assert review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True).rows == 120
+    assert len(list((tmp_path / "out").iterdir())) > 5
+    assert not (tmp_path / "out.run").exists()
+    with pytest.raises(RecordError, match="is there already"):
+        review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True)
+
+
+def test_an_output_in_parts_holds_nothing_else(tmp_path: Path, moderator: Moderator, source: Path) -> None:
+    run = begun(moderator, source, f"{tmp_path}/out/", form="csv")
+    (run / "parts" / ".part-000099.csv.0123").write_text("half, as a kill leaves it")
+    review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True)
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".csv"}
+
+
+@pytest.mark.parametrize("damage", ["gone", "no JSON"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_without_its_manifest_nothing_that_is_done_is_thrown_away(
+    tmp_path: Path, moderator: Moderator, source: Path, damage: str, resume: bool
+) -> None:
+    target = tmp_path / "out.csv"
+    run = begun(moderator, source, target)
+    manifest = run / "manifest.json"
+    manifest.unlink() if damage == "gone" else manifest.write_text("{")
+    with pytest.raises(RunError, match="--restart to begin anew"):
+        review_file(moderator, source, target, resume=resume)
+    assert notes(run)
+    assert review_file(moderator, source, target, restart=True).rows == 120
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"restart": True}])
+def test_a_folder_of_somebody_else_is_left_alone(
+    tmp_path: Path, moderator: Moderator, source: Path, options: dict[str, bool]
+) -> None:
+    other = tmp_path / "out.csv.run" / "diary.txt"
+    other.parent.mkdir()
+    other.write_text("mine")
+    with pytest.raises(RunError, match=r"out\.csv\.run: holds 'diary\.txt', which is no part of a review"):
+        review_file(moderator, source, tmp_path / "out.csv", **options)
+    assert other.read_text() == "mine"
 
 
 def test_two_reviews_into_one_output_at_once_are_refused(tmp_path: Path, moderator: Moderator, source: Path) -> None:

@@ -102,18 +102,18 @@ def review_file(
     """
     try:
         job = _Job.prepare(moderator, source, target, columns, reading, form, strict)
-        run = Run.open(job.folder, job.identity, resume=resume, restart=restart)
+        run = Run.open(job.folder, job.identity, resume=resume, restart=restart, there=job.is_there())
     except OSError as error:
         raise _unwritable(Path(target), error) from error
     try:
-        if run.finished and resume and job.target.exists():
+        if run.finished:
             summary = Summary()
             for receipt in run.receipts:
                 summary.merge(receipt.counts)
             return summary
+        job.refuse_full_folder()
         summary = job.review(run, progress, jobs, scheduler)
         job.assemble(run)
-        run.finish()
     except OSError as error:
         raise _unwritable(job.target, error) from error
     finally:
@@ -155,8 +155,6 @@ class _Job:
                 raise RecordError(str(target), 0, "is a folder; name a file, or end it with / for an output in parts")
         elif form is None:
             raise RecordError(str(target), 0, "name the format of an output in parts with --format")
-        elif target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise RecordError(str(target), 0, "is there already; name another folder")
         if not target.parent.is_dir():
             raise RecordError(str(target), 0, f"{target.parent} is no folder; make it or name another target")
         errors_file(target).exists()  # Its name must not be too long.
@@ -177,6 +175,15 @@ class _Job:
             part_bytes(moderator, whole.size),
             in_parts,
         )
+
+    def is_there(self) -> bool:
+        """Whether a finished review left its output in its place; a folder is moved there from the run."""
+        return not (self.folder / "parts").exists() if self.in_parts else self.target.exists()
+
+    def refuse_full_folder(self) -> None:
+        """Refuse to write parts into a folder that holds anything."""
+        if self.in_parts and self.target.exists() and (not self.target.is_dir() or any(self.target.iterdir())):
+            raise RecordError(str(self.target), 0, "is there already; name another folder")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -255,14 +262,15 @@ class _Job:
             put_in_place(whole, errors.resolve())
         else:
             errors.unlink(missing_ok=True)
+        names = [run.parts / part_name(number, self.output) for number in range(len(run.receipts))]
         if self.in_parts:
-            for number in range(len(run.receipts)):
-                (run.parts / errors_name(number)).unlink(missing_ok=True)
-            put_in_place(run.parts, self.target)
+            for other in set(run.parts.iterdir()).difference(names):  # Causes, and what a kill left half written.
+                other.unlink()
+            run.finish()  # With the folder the parts go from the run, which must know then that they are done.
+            put_in_place(run.parts, self.target.resolve())
             return
         whole = run.folder / "output"
         with whole.open("wb") as out:
-            names = [run.parts / part_name(number, self.output) for number in range(len(run.receipts))]
             if self.output.form == "parquet":
                 tables.join(names, self.output.layout, out)
             else:
@@ -273,6 +281,7 @@ class _Job:
                             out.write(block)
             sync(out)
         put_in_place(whole, self.target.resolve())
+        run.finish()
 
     def _write_errors(self, run: Run, stream: IO[str]) -> int:
         before: Counter[int] = Counter()
