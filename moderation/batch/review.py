@@ -153,6 +153,8 @@ class _Job:
             form = "tsv" if plain_ending(target) == ".tsv" else file_format(target)
             if target.is_dir():
                 raise RecordError(str(target), 0, "is a folder; name a file, or end it with / for an output in parts")
+            if target.exists() and not target.is_file():
+                raise RecordError(str(target), 0, "is no file; name one, or - for standard output")
         elif form is None:
             raise RecordError(str(target), 0, "name the format of an output in parts with --format")
         if not target.parent.is_dir():
