@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from moderation.batch import Summary, review, reviewed
 from moderation.cli import app
 from moderation.cli.pace import Pace
-from moderation.errors import ModerationError
+from moderation.errors import ModerationError, RecordError
 from moderation.records import Columns
 
 Call = Callable[..., Result]
@@ -115,6 +115,24 @@ def test_parquet_keeps_its_columns_and_types(call: Call, tmp_path: Path) -> None
     back = [decision for _, decision in reviewed(tmp_path / "out.parquet")]
     assert back == [decision for _, decision in reviewed(tmp_path / "out.jsonl")]
     assert back == [decision for _, decision in reviewed(tmp_path / "out.csv", Columns("text"))]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet", "out/"])
+def test_an_output_is_read_back(call: Call, tmp_path: Path, name: str) -> None:
+    # A column of an earlier review without its twin: ours is `verdict`, and theirs `moderation_verdict`.
+    (tmp_path / "in.csv").write_text("text,moderation_verdict\nhello,theirs\na clown,theirs\n")
+    assert call("in.csv", "-o", name, *(["--format", "csv"] if name == "out/" else [])).exit_code == 0
+    found = list(reviewed(f"{tmp_path}/{name}"))
+    assert [(row.comment.text, decision["verdict"]) for row, decision in found] == [
+        ("hello", "approve"),
+        ("a clown", "reject"),
+    ]
+
+
+def test_a_file_that_is_no_output_is_told(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    with pytest.raises(RecordError, match=r"in\.csv: has no column 'verdict'"):
+        list(reviewed(tmp_path / "in.csv"))
 
 
 def test_an_output_in_parts(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from moderation.records import tables
 from moderation.records.formats import compression_of, file_format
 from moderation.records.rows import MAX_TEXT_CHARACTERS, Columns, Record, guessed
 from moderation.records.sources import Input, Part, Reading, Source, expand, read, read_all, rows_of
-from moderation.records.writer import DECISION_COLUMNS, Layout, Writer
+from moderation.records.writer import DECISION_COLUMNS, Layout, Writer, decision_names
 
 __all__ = [
     "Columns",
@@ -18,6 +18,7 @@ __all__ = [
     "Source",
     "Writer",
     "compression_of",
+    "decision_names",
     "expand",
     "file_format",
     "guessed",

@@ -71,6 +71,24 @@ class Layout:
         return None
 
 
+def decision_names(columns: Iterable[str], source: str) -> dict[str, str]:
+    """Find under which name each of `DECISION_COLUMNS` was written: the last of those that it may have.
+
+    Raises
+    ------
+    RecordError
+        When one is not there.
+    """
+    columns, names = tuple(columns), {}
+    for key in DECISION_COLUMNS:
+        for name in columns:
+            if name.endswith(key) and not name.removesuffix(key).replace("moderation_", ""):
+                names[key] = name
+        if key not in names:
+            raise RecordError(source, 0, f"has no column {key!r}; name a file that `moderation review` wrote")
+    return names
+
+
 class Writer:
     """Writes rows with their decisions, the input's columns first and as they were.
 

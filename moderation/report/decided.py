@@ -10,7 +10,7 @@ from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.finding import Effect, Finding
 from moderation.labels import guessed_label, label_of
-from moderation.records import DECISION_COLUMNS, Columns, Reading, Record, expand, read_all
+from moderation.records import Columns, Reading, Record, decision_names, expand, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def decided_rows(
             yield row
             continue
         if names is None:
-            names = _decision_columns(row.values, source)
+            names = decision_names(row.values, source)
             if label is not None and label not in row.values:
                 raise RecordError(source, 0, f"has no column {label!r}; its columns are {', '.join(row.values)}")
         label = label or guessed_label(row.values)
@@ -83,18 +83,6 @@ def decided_rows(
             yield RecordError(source, row.row, problem)
             continue
         yield Decided(row, decision, label_of(row.values.get(label)) if label else None)
-
-
-def _decision_columns(values: Mapping[str, Any], source: str) -> dict[str, str]:
-    """Find under which name each part of the decision was written: it stands last of those that it may have."""
-    names: dict[str, str] = {}
-    for key in DECISION_COLUMNS:
-        for name in values:
-            if name.endswith(key) and not name.removesuffix(key).replace("moderation_", ""):
-                names[key] = name
-        if key not in names:
-            raise RecordError(source, 0, f"has no column {key!r}; name a file that `moderation review` wrote")
-    return names
 
 
 def _decision(row: Record, names: Mapping[str, str]) -> Decision:
