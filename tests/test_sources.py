@@ -75,9 +75,23 @@ def test_half_a_character_at_the_end_of_utf16_is_a_bad_row(tmp_path: Path) -> No
 
 def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("text\n")
-    for name in ("latin-x", "base64"):
+    for name in ("latin-x", "base64", "undefined"):
         with pytest.raises(RecordError, match=f"no encoding is named '{name}'"):
             list(read_all([str(tmp_path / "in.csv")], Reading(encoding=name)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "idna", "punycode"])
+def test_an_encoding_that_the_file_is_not_in_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "in.csv").write_text("id,text\n1,hello\n")
+    with pytest.raises(RecordError, match=rf"in\.csv: is not {encoding.upper()} .*--encoding"):
+        list(read_all([str(tmp_path / "in.csv")], Reading(encoding=encoding)))
+
+
+def test_half_a_surrogate_pair_of_an_encoding_that_has_it_is_a_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b"text\nfine\nbad +2AA-\n")
+    fine, bad = read_all([str(tmp_path / "in.csv")], Reading(encoding="utf-7"))
+    assert isinstance(fine, Record)
+    assert isinstance(bad, RecordError)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])

@@ -62,7 +62,7 @@ def known_encoding(name: str, source: str) -> str:
     try:
         encoding = codecs.lookup(name).name
         "a".encode(encoding)
-    except LookupError:
+    except (LookupError, UnicodeError):  # One is named «undefined», and is.
         raise RecordError(source, 0, f"no encoding is named {name!r}; try utf-8 or windows-1252") from None
     return "utf-8" if encoding in ("utf-8-sig", "ascii") else encoding
 

@@ -329,7 +329,10 @@ def _look_at_text(path: str, form: str, stream: Stream, reading: Reading, regula
         raw, final = stream.sample(wanted, whole=regular)
         encoding = known_encoding(reading.encoding, path) if reading.encoding else encoding_of(raw, path)
         laid = encoding if like_ascii(encoding) else "utf-8"
-        sample = b"".join(recoded(iter((raw,)), encoding))
+        try:
+            sample = b"".join(recoded(iter((raw,)), encoding))
+        except UnicodeError as error:  # Such as UTF-16 without its mark.
+            raise RecordError(path, 0, f"is not {encoding.upper()} ({error}); name another --encoding") from error
         mark = len(BOM_UTF8) if laid == "utf-8" and sample.startswith(BOM_UTF8) else 0
         rows = sample[mark:]
         form = form or ("jsonl" if rows.lstrip().startswith(b"{") else "csv")
