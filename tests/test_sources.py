@@ -109,6 +109,7 @@ def test_delimiters_are_told(tmp_path: Path, delimiter: str, name: str) -> None:
         ('id,text\n1,"C:\\new ""folder"""\n', ['C:\\new "folder"']),  # a backslash that is a letter like others
         ("text\none; two\nthree; four\n", ["one; two", "three; four"]),  # one column: the header has no separator
         ("id,text\r1,a\r2,b\r", ["a", "b"]),  # as old Macs end lines
+        ("\n\r\nid;text\n1;a\n", ["a"]),  # blank lines before the header
     ],
 )
 def test_dialects(tmp_path: Path, content: str, texts: list[str]) -> None:
@@ -119,6 +120,9 @@ def test_dialects(tmp_path: Path, content: str, texts: list[str]) -> None:
 def test_a_delimiter_that_is_named_is_used(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("id:text\n1:a, b\n")
     assert texts_of(tmp_path / "in.csv", Reading(delimiter=":")) == ["a, b"]
+    # How quotes are written is told from the file all the same.
+    (tmp_path / "in.csv").write_text('id:text\n1:"say \\"a: b\\""\n')
+    assert texts_of(tmp_path / "in.csv", Reading(delimiter=":")) == ['say "a: b"']
 
 
 # --------------------------------------------------------------------------- cut into parts

@@ -16,6 +16,7 @@ from moderation.records.cutting import MAX_ROW_BYTES, Cutter, Dialect
 from moderation.records.formats import FORMATS, file_format, plain_ending
 from moderation.records.rows import TEXT_NAMES, Columns, Record, guessed, record_of
 from moderation.records.sniffing import (
+    DELIMITERS,
     SAMPLE_BYTES,
     dialect_of,
     encoding_of,
@@ -341,8 +342,7 @@ def _look_at_text(path: str, form: str, stream: Stream, reading: Reading, regula
         dialect = None
         if form == "csv":
             usual = "\t" if path != STDIN and plain_ending(Path(path)) == ".tsv" else ","
-            known = Dialect(reading.delimiter) if reading.delimiter else None
-            dialect = known or dialect_of(rows, laid, usual, final=final)
+            dialect = dialect_of(rows, laid, reading.delimiter or usual + DELIMITERS, final=final)
             found = _header(path, rows, dialect, laid, reading.columns, enough)
         else:
             found = _first_object(path, rows, laid, reading.columns, enough)
@@ -360,10 +360,12 @@ def _header(
     path: str, sample: bytes, dialect: Dialect, encoding: str, columns: Columns, final: bool
 ) -> _Beginning | None:
     """Read the names of a CSV file's columns; None when the sample is too short for them."""
-    end = Cutter(dialect, encoding).row(sample, 0, final)
+    # Blank lines before the header are no rows either.
+    begin = len(sample) - len(sample.lstrip(b"\r\n"))
+    end = Cutter(dialect, encoding).row(sample, begin, final)
     if end is None:
         return None
-    text = sample[:end].decode(encoding, "surrogateescape")
+    text = sample[begin:end].decode(encoding, "surrogateescape")
     if not_unicode(text):
         raise RecordError(path, 0, f"the header is not {encoding.upper()}; name its encoding with --encoding")
     try:
