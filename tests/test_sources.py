@@ -285,7 +285,13 @@ def test_folders_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "all/out.csv.run/parts").mkdir(parents=True)
     (tmp_path / "all/out.csv.run/parts/part-000000.csv").touch()
     assert expand(["all"], [Path("all/out.csv")]) == ["all/a.csv", "all/b.csv", "all/deep/c.jsonl.gz"]
+    assert expand(["all"], [Path("all/deep"), Path("all/out.csv")]) == ["all/a.csv", "all/b.csv"]
     assert expand(["all/?.csv", "-", "no.csv"]) == ["all/a.csv", "all/b.csv", "-", "no.csv"]
+    # What reviews leave is no comment, for patterns as for folders, unless it is asked for.
+    assert expand(["all/**/*.*sv"], [Path("all/out.csv")]) == ["all/a.csv", "all/b.csv"]
+    assert expand(["all/**/*.jsonl*"]) == ["all/deep/c.jsonl.gz"]
+    assert expand(["all/*.run/parts/*"]) == ["all/out.csv.run/parts/part-000000.csv"]
+    assert expand(["all/*.errors.*"]) == ["all/x.csv.errors.jsonl"]
     (tmp_path / "odd[1].csv").touch()
     assert expand(["odd[1].csv"]) == ["odd[1].csv"]  # a name that looks like a pattern
     for nothing in ("all/z*.csv", "all/deep/none"):

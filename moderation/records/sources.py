@@ -132,7 +132,7 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
     Parameters
     ----------
     leave_out
-        Files that a folder or pattern does not stand for.
+        Files, and folders with all that is in them, that a folder or pattern does not stand for.
 
     Raises
     ------
@@ -151,12 +151,14 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
             inside = [str(file) for file in sorted(path.rglob("*")) if _readable(file.relative_to(path), file)]
             problem = "holds no .csv, .tsv, .jsonl, .ndjson or .parquet file; cannot be read as a file of comments"
         elif name != STDIN and not there and glob.has_magic(name):
-            inside = sorted(file for file in glob.glob(name, recursive=True) if Path(file).is_file())
+            inside = sorted(
+                file for file in glob.glob(name, recursive=True) if Path(file).is_file() and not _ours(file, name)
+            )
             problem = "fits no file; mend the pattern"
         else:
             found.append(name)
             continue
-        inside = [file for file in inside if Path(file).resolve() not in absent]
+        inside = [file for file in inside if absent.isdisjoint(((own := Path(file).resolve()), *own.parents))]
         if not inside:
             raise RecordError(name, 0, problem)
         found.extend(inside)
@@ -164,8 +166,14 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
 
 
 def _readable(inside: Path, file: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) or part.endswith(".run") for part in inside.parts)
-    return not hidden and plain_ending(file) in FORMATS and not file.name.endswith(".errors.jsonl") and file.is_file()
+    hidden = any(part.startswith((".", "_")) for part in inside.parts)
+    return not hidden and not _ours(str(inside)) and plain_ending(file) in FORMATS and file.is_file()
+
+
+def _ours(file: str, pattern: str = "") -> bool:
+    """Whether a file is what a review leaves beside its output, unless the pattern asks for such."""
+    run = any(part.endswith(".run") for part in Path(file).parts) and ".run" not in pattern
+    return run or (file.endswith(".errors.jsonl") and ".errors" not in pattern)
 
 
 class Input:
