@@ -135,6 +135,16 @@ def test_a_file_that_is_no_output_is_told(tmp_path: Path) -> None:
         list(reviewed(tmp_path / "in.csv"))
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+@pytest.mark.parametrize(("content", "status"), [("id,text\n", 0), ("id,text\n1\n", 4)])
+def test_a_report_is_written_even_of_no_decision(
+    call: Call, tmp_path: Path, name: str, content: str, status: int
+) -> None:
+    (tmp_path / "in.csv").write_text(content)
+    assert call("in.csv", "-o", name, "--report", "report.html").exit_code == status
+    assert "Review report" in (tmp_path / "report.html").read_text()
+
+
 def test_an_output_in_parts(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(review, "LINEAR_BYTES", 200)
     (tmp_path / "in.csv").write_text("text\n" + "hello\na clown\n" * 50)

@@ -150,7 +150,7 @@ def review(
         raise typer.Exit(Exit.ROWS_UNREADABLE) from None
     if not quiet:
         _summarise(summary)
-    if report is not None and output is not None and summary.approved + summary.rejected:
+    if report is not None and output is not None and (summary.rows or not output.endswith("/")):
         from moderation.report import report_file
 
         report_file(output, report, reading.columns, policy=moderator.policy)
