@@ -234,6 +234,13 @@ def test_a_compressed_file_that_was_cut_off_costs_its_end_only(tmp_path: Path, c
     assert [f"{row.values['id']},{row.comment.text}\n" for row in rows if isinstance(row, Record)] == lines[: len(rows)]
 
 
+@pytest.mark.parametrize("data", [b"\x1f\x8b", b"\x1f\x8bnonsense", b"\x28\xb5\x2f\xfdnonsense"])
+def test_a_compressed_file_of_which_nothing_can_be_read(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "in.csv").write_bytes(data)
+    with pytest.raises(RecordError, match=r"in\.csv: the file is damaged or cut off here"):  # not: is empty
+        list(read_all([str(tmp_path / "in.csv")], Reading()))
+
+
 # --------------------------------------------------------------------------- Parquet
 
 
@@ -299,6 +306,8 @@ def test_folders_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             (tmp_path / nothing).mkdir()
         with pytest.raises(RecordError, match=r"fits no file|holds no"):
             expand([nothing])
+    with pytest.raises(RecordError, match="is no name"):
+        expand([""])  # of a shell's variable that is not set; not this folder
 
 
 def test_rows_of_several_files_are_numbered_in_each(tmp_path: Path) -> None:

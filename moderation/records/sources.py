@@ -142,6 +142,8 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
     absent = {path.resolve() for path in leave_out}
     found: list[str] = []
     for name in map(str, names):
+        if not name:  # Which would be this folder.
+            raise RecordError("''", 0, "is no name; name a file of comments, or . for this folder")
         path = Path(name)
         try:
             folder, there = path.is_dir(), path.exists()

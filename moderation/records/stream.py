@@ -77,7 +77,9 @@ class Stream:
         while length < size and not ended:
             try:
                 block = self._read(eager=not whole)
-            except DamagedError:
+            except DamagedError as error:
+                if not length:
+                    raise RecordError(self._path, 0, str(error)) from error
                 ended = True  # Comes again when the rows are read.
                 break
             ended = not block
