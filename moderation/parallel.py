@@ -108,12 +108,14 @@ def _on_cluster(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], sc
     """Source: https://joblib.readthedocs.io/en/stable/auto_examples/parallel/distributed_backend_simple.html."""
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
         from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise RunError(f"{error.name} is not installed: pip install 'moderation[dask]'") from error
     from joblib import Parallel, delayed, parallel_config
 
     try:
+        get_address_host_port(scheduler)  # Of what is no address a client would stay half made, for 40 seconds.
         client = Client(scheduler, timeout="20s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise RunError(f"{scheduler}: no Dask scheduler answers there; start one with `dask scheduler`") from error
