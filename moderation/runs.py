@@ -25,7 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from moderation.errors import RunError
+from moderation.errors import RecordError, RunError
 
 FORMAT = 1
 FINISHED = "finished"
@@ -189,6 +189,33 @@ class Run:
         self._journal.unlink(missing_ok=True)
         (self.folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(self.parts, ignore_errors=True)
+
+
+def check_target(target: Path, *read: Path) -> None:
+    """Refuse what no file may be put in place of, before anything is done for it.
+
+    Parameters
+    ----------
+    read
+        Files of which the target is made.
+
+    Raises
+    ------
+    RecordError
+        Naming the target.
+    """
+    there = target.exists()
+    if target.is_dir():
+        cause = "it is a folder"
+    elif not target.parent.is_dir():
+        cause = f"{target.parent} is no folder"
+    elif there and not target.is_file():
+        cause = "it is no file"
+    elif there and any(other.exists() and target.samefile(other) for other in read):
+        cause = "it is what is read"
+    else:
+        return
+    raise RecordError(str(target), 0, f"cannot be written ({cause}); name another target")
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -145,6 +145,15 @@ def test_a_report_is_written_even_of_no_decision(
     assert "Review report" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("report", ["in.csv", "out.csv", "./out.csv"])
+def test_a_report_never_takes_the_place_of_what_it_is_of(call: Call, tmp_path: Path, report: str) -> None:
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    result = call("in.csv", "-o", "out.csv", "--report", report)
+    assert (result.exit_code, isinstance(result.exception, RecordError)) in ((2, False), (1, True))
+    assert (tmp_path / "in.csv").read_text() == "text\nhello\n"
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_an_output_in_parts(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(review, "LINEAR_BYTES", 200)
     (tmp_path / "in.csv").write_text("text\n" + "hello\na clown\n" * 50)

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -393,11 +394,32 @@ def test_another_policy_is_refused(toy_rows: Path, tmp_path: Path, toy_file: Pat
         report_file(toy_rows, tmp_path / "report.html", policy=load_policy(tmp_path / "other.toml"))
 
 
-@pytest.mark.parametrize("target", ["no/report.html", "."])
-def test_a_target_that_cannot_be_written(toy_rows: Path, tmp_path: Path, target: str) -> None:
-    with pytest.raises(RecordError, match="cannot be written"):
-        report_file(toy_rows, tmp_path / target)
-    assert not list(tmp_path.glob("*.part"))
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [
+        ("no/report.html", "no is no folder"),
+        (".", "it is a folder"),
+        ("pipe", "it is no file"),  # as /dev/null, in whose place a file would stand from then on
+        ("decided", "it is what is read"),
+        ("link", "it is what is read"),
+    ],
+)
+def test_a_target_that_cannot_be_written(toy_rows: Path, tmp_path: Path, target: str, cause: str) -> None:
+    decided = toy_rows.rename(tmp_path / "decided.csv")
+    (tmp_path / "link").symlink_to(decided)
+    os.mkfifo(tmp_path / "pipe")
+    before = decided.read_bytes()
+    with pytest.raises(RecordError, match=f"cannot be written .*{cause}"):
+        report_file(decided, decided if target == "decided" else tmp_path / target)
+    assert decided.read_bytes() == before
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_target_that_is_a_link_stays_one(toy_rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.html").symlink_to(tmp_path / "real.html")
+    report_file(toy_rows, tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink()
+    assert "Review report" in (tmp_path / "real.html").read_text(encoding="utf-8")
 
 
 def test_without_jinja2_it_says_what_to_install(

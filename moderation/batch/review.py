@@ -29,7 +29,7 @@ from moderation.records import (
     tables,
 )
 from moderation.records.formats import compressor, parquet, plain_ending
-from moderation.runs import Receipt, Run, put_in_place, sync
+from moderation.runs import Receipt, Run, check_target, put_in_place, sync
 
 LINEAR_BYTES, ENCODER_BYTES = 1 << 20, 128 << 10
 """Input of one part: a second or a few of work for one core, with the linear stage alone and with the encoder."""
@@ -153,11 +153,10 @@ class _Job:
             form = "tsv" if plain_ending(target) == ".tsv" else file_format(target)
             if target.is_dir():
                 raise RecordError(str(target), 0, "is a folder; name a file, or end it with / for an output in parts")
-            if target.exists() and not target.is_file():
-                raise RecordError(str(target), 0, "is no file; name one, or - for standard output")
+            check_target(target)
         elif form is None:
             raise RecordError(str(target), 0, "name the format of an output in parts with --format")
-        if not target.parent.is_dir():
+        elif not target.parent.is_dir():
             raise RecordError(str(target), 0, f"{target.parent} is no folder; make it or name another target")
         errors_file(target).exists()  # Its name must not be too long.
         absolute = target.resolve()

@@ -19,6 +19,7 @@ from moderation.cli.serve import ConfigOption, StateOption, need_serving_package
 from moderation.cli.streams import Output
 from moderation.decision import Verdict
 from moderation.errors import ModelError, PolicyError, RecordError
+from moderation.runs import check_target
 
 if TYPE_CHECKING:
     from moderation.service.audit import AuditLog
@@ -307,6 +308,7 @@ def _write(rows: Iterable[Mapping[str, Any]], output: Path | None, chosen: Forma
     """Write the rows; a file appears only when it is complete."""
     if output is None:
         return _put(rows, sys.stdout.write, chosen)
+    check_target(output)
     part = output.with_name(output.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="") as target:

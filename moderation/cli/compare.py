@@ -64,10 +64,11 @@ def compare(
     from moderation.comparison import compare as compared
     from moderation.comparison import page
     from moderation.records import Columns, Reading, expand, read_all
-    from moderation.report.review import check_target, write_page
+    from moderation.report.review import write_page
+    from moderation.runs import check_target
 
     if html is not None:
-        check_target(html)
+        check_target(html, source)
     a, b = _sides(policy or [], model or [], classifier or [])
     rows = read_all(expand([source]), Reading(Columns(text, id_)))
     with progress(quiet, "flips") as told:

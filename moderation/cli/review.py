@@ -118,7 +118,7 @@ def review(
 
     _check_options(output, form, delimiter, backend, scheduler, resume=resume, restart=restart)
     if report is not None:
-        _check_report(output, report)
+        _check_report(output, report, sources)
     moderator = Moderator.load(policy, model, classifier)
     reading = Reading(Columns(text, id_, article, parent), encoding, delimiter)
     stream = output == "-" or (output is None and form is not None)
@@ -164,12 +164,14 @@ def review(
         raise typer.Exit(Exit.ROWS_UNREADABLE)
 
 
-def _check_report(output: str | None, report: Path) -> None:
-    from moderation.report.review import check_target
+def _check_report(output: str | None, report: Path, sources: list[str]) -> None:
+    from moderation.runs import check_target
 
     if output in (None, "-"):
         raise typer.BadParameter("name a file with -o, of which the report is made", param_hint="--report")
-    check_target(report)
+    check_target(report, *map(Path, sources))
+    if output is not None and report.resolve() == Path(output).resolve():
+        raise typer.BadParameter("is the output as well; name another file", param_hint="--report")
 
 
 def _check_options(
