@@ -14,6 +14,7 @@ from conftest import Fake
 
 from moderation import Moderator, Policy, RecordError
 from moderation.batch import CHUNK_ROWS, review_file, review_rows, review_to_stream
+from moderation.errors import RunError
 from moderation.normalise import Folded
 from moderation.records import Columns, Record, read
 
@@ -203,6 +204,16 @@ def test_a_file_may_be_reviewed_onto_itself(tmp_path: Path, moderator: Moderator
     file.write_text("text\nfine\nclown\n")
     review_file(moderator, file, file)
     assert [(row["text"], row["verdict"]) for row in table(file)] == [("fine", "approve"), ("clown", "reject")]
+
+
+@pytest.mark.parametrize("name", ["in.csv", "link.csv"])
+def test_a_file_that_is_reviewed_onto_itself_loses_no_row(tmp_path: Path, moderator: Moderator, name: str) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("id,text\n1,fine\n2\n")
+    (tmp_path / "link.csv").symlink_to(file)
+    with pytest.raises(RunError, match=rf"{name}: is what is read, and would lose a row"):
+        review_file(moderator, [tmp_path / name], tmp_path / name)
+    assert file.read_text() == "id,text\n1,fine\n2\n"
 
 
 class Sips(io.BytesIO):

@@ -98,7 +98,8 @@ def review_file(
     RecordError
         When the source cannot be read or the target cannot be written; if strict, for an unreadable row.
     RunError
-        When a review was begun with another policy, model, input or options, or without `resume` at all.
+        When a review was begun with another policy, model, input or options, or without `resume` at all; when
+        a file is reviewed onto itself and a row of it cannot be read.
     """
     try:
         job = _Job.prepare(moderator, source, target, columns, reading, form, strict)
@@ -236,6 +237,9 @@ class _Job:
             if result.stopped is not None:
                 path, row = self.input.sources[part.source].path, rows_before[part.source] + result.stopped.row
                 raise RecordError(path, row, result.stopped.problem)
+            if result.counts["unreadable"] and self._onto_itself():
+                problem = f"{self.target}: is what is read, and would lose a row that cannot be; name another output"
+                raise RunError(problem)
             place = (part.source, part.start, part.end, part.digest, part.problem)
             run.add(Receipt(*place, result.rows, result.counts, result.files))
             rows_before[part.source] += result.rows
@@ -244,6 +248,9 @@ class _Job:
             if progress is not None:
                 progress(summary, share)
         return summary
+
+    def _onto_itself(self) -> bool:
+        return any(Path(source.path).resolve() == self.target.resolve() for source in self.input.sources)
 
     def _same(self, receipt: Receipt, part: Part | None) -> None:
         then = (receipt.source, receipt.start, receipt.end, receipt.digest, receipt.problem)
