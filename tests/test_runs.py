@@ -1,6 +1,7 @@
 """Reviews that are cut off and go on."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from moderation import Moderator, RecordError
-from moderation.batch import Summary, review, review_file
+from moderation.batch import Summary, review, review_file, review_to_stream
 from moderation.errors import RunError
 from moderation.records import Columns
 from moderation.runs import Run, put_in_place, write_whole
@@ -336,6 +337,21 @@ def test_strict_stops_at_the_first_bad_row_and_keeps_what_was_done(
     assert not target.exists()
     review_file(moderator, source, target, resume=True)
     assert outputs(target) == outputs(whole)
+
+
+def test_processes_that_are_there_already_find_files_in_another_folder(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "in.csv").write_text(f"text\nthis is {name}\nclown\n" * 20 + "a,b\n")
+        monkeypatch.chdir(tmp_path / name)
+        assert review_file(moderator, "in.csv", "out.csv", jobs=2).rows == 60
+        assert f"this is {name}" in Path("out.csv").read_text()
+        out, problems = io.BytesIO(), list[RecordError]()
+        review_to_stream(moderator, ["in.csv"], out, "csv", problem=problems.append, jobs=2)
+        assert out.getvalue() == Path("out.csv").read_bytes()
+        assert [str(problem)[:14] for problem in problems] == ["in.csv: row 60"]
 
 
 def test_several_processes_give_the_same_bytes_and_survive_a_kill(

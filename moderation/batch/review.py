@@ -29,6 +29,7 @@ from moderation.records import (
     tables,
 )
 from moderation.records.formats import compressor, parquet, plain_ending
+from moderation.records.stream import STDIN
 from moderation.runs import Receipt, Run, check_target, put_in_place, sync
 
 LINEAR_BYTES, ENCODER_BYTES = 1 << 20, 128 << 10
@@ -223,8 +224,7 @@ class _Job:
             for number, part in enumerate(chain(first, parts), done):
                 pending.append(part)
                 source = self.input.sources[part.source]
-                if scheduler is not None:
-                    source = replace(source, path=str(Path(source.path).resolve()))
+                source = source if workers == 1 else _found_anywhere(source)
                 task = (self.moderator, self.moderator_identity, self.output, source, number, part)
                 yield (*task, tell) if workers == 1 else task
 
@@ -345,12 +345,13 @@ def review_to_stream(
     def tasks() -> Iterator[tuple[Any, ...]]:
         for number, part in enumerate(whole.parts(part_bytes(moderator, whole.size))):
             pending.append(part)
-            yield moderator, identity, output, whole.sources[part.source], number, part
+            source = whole.sources[part.source]
+            yield moderator, identity, output, source if jobs == 1 else _found_anywhere(source), number, part
 
     for result in call_each(review_part, tasks(), jobs=jobs, window=WINDOW):
         part = pending.pop(0)
         for found in (*result.problems, *((result.stopped,) if result.stopped else ())):
-            numbered = RecordError(found.source, rows_before[part.source] + found.row, found.problem)
+            numbered = RecordError(whole.sources[part.source].path, rows_before[part.source] + found.row, found.problem)
             if result.stopped:
                 raise numbered
             if problem is not None:
@@ -390,6 +391,11 @@ def _workers(moderator: Moderator, jobs: int | None, parts: int) -> int:
     import joblib
 
     return int(joblib.cpu_count())
+
+
+def _found_anywhere(source: Source) -> Source:
+    """Name a file so that processes find it whose working folder is another, such as that of an earlier review."""
+    return source if source.path == STDIN else replace(source, path=str(Path(source.path).resolve()))
 
 
 def _reading(reading: Reading | None, columns: Columns | None) -> Reading:
