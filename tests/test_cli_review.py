@@ -68,10 +68,12 @@ def test_strict_ends_with_status_4_and_names_file_and_row(call: Call, tmp_path: 
     assert result.exit_code == 4
     assert "in.jsonl: row 3: not JSON" in " ".join(result.stderr.split())
     assert not (tmp_path / "out.jsonl").exists()
-    for to in (["--format", "csv"], []):
+    for to in (["--format", "csv"], ["--format", "csv", "--jobs", "2"], []):
         result = call("in.jsonl", "--strict", *to)
         assert result.exit_code == 4
         assert "in.jsonl: row 3: not JSON" in " ".join(result.stderr.split())
+        if to:  # What was decided before it is passed on.
+            assert [row["verdict"] for row in csv.DictReader(io.StringIO(result.stdout))] == ["approve", "reject"]
 
 
 def test_a_folder_of_files_into_one_table(call: Call, tmp_path: Path) -> None:

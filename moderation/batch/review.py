@@ -235,8 +235,7 @@ class _Job:
         for result in call_each(review_part, tasks(), jobs=workers, scheduler=scheduler):
             part = pending.pop(0)
             if result.stopped is not None:
-                path, row = self.input.sources[part.source].path, rows_before[part.source] + result.stopped.row
-                raise RecordError(path, row, result.stopped.problem)
+                raise _numbered(result.stopped, self.input.sources[part.source].path, rows_before[part.source])
             if result.counts["unreadable"] and self._onto_itself():
                 problem = f"{self.target}: is what is read, and would lose a row that cannot be; name another output"
                 raise RunError(problem)
@@ -350,19 +349,24 @@ def review_to_stream(
 
     for result in call_each(review_part, tasks(), jobs=jobs, window=WINDOW):
         part = pending.pop(0)
-        for found in (*result.problems, *((result.stopped,) if result.stopped else ())):
-            numbered = RecordError(whole.sources[part.source].path, rows_before[part.source] + found.row, found.problem)
-            if result.stopped:
-                raise numbered
-            if problem is not None:
-                problem(numbered)
         _write_all(out, result.data)
         out.flush()
+        place = (whole.sources[part.source].path, rows_before[part.source])
+        if result.stopped is not None:
+            raise _numbered(result.stopped, *place)
+        if problem is not None:
+            for found in result.problems:
+                problem(_numbered(found, *place))
         rows_before[part.source] += result.rows
         summary.merge(result.counts)
         if progress is not None:
             progress(summary, part.share)
     return summary
+
+
+def _numbered(found: RecordError, path: str, before: int) -> RecordError:
+    """Give a bad row of a part its number in the file."""
+    return RecordError(path, before + found.row, found.problem)
 
 
 def _write_all(out: IO[bytes], data: bytes) -> None:
