@@ -119,6 +119,68 @@ def test_parquet_keeps_its_columns_and_types(call: Call, tmp_path: Path) -> None
     assert back == [decision for _, decision in reviewed(tmp_path / "out.csv", Columns("text"))]
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("timestamp[us]", "<value out of range: 4611686018427387904>"),  # as an infinite date of PostgreSQL comes out
+        ("date32", "<value out of range: 2147483647>"),
+        ("duration[s]", "4611686018427387904"),
+        ("list", "<value out of range: 4611686018427387904>"),
+        ("time zone", "00:00:01"),
+    ],
+)
+def test_values_of_parquet_that_python_has_no_form_for_end_nothing(
+    call: Call, tmp_path: Path, kind: str, told: str
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    odd = {
+        "timestamp[us]": lambda: pa.array([2**62], pa.timestamp("us")),
+        "date32": lambda: pa.array([2**31 - 1], pa.int32()).cast(pa.date32()),
+        "duration[s]": lambda: pa.array([2**62], pa.duration("s")),
+        "list": lambda: pa.array([[2**62]], pa.list_(pa.timestamp("us"))),
+        "time zone": lambda: pa.array([10**6], pa.timestamp("us", tz="Mars/Phobos")),
+    }[kind]()
+    pq.write_table(pa.table({"text": ["a clown"], "odd": odd}), tmp_path / "in.parquet")
+    for name in ("out.csv", "out.jsonl"):
+        assert call("in.parquet", "-o", name).exit_code == 0
+        (found,) = reviewed(tmp_path / name)
+        assert told in found[0].values["odd"]
+        assert found[1]["verdict"] == "reject"
+    assert call("in.parquet", "-o", "out.parquet").exit_code == 0
+    assert pq.read_table(tmp_path / "out.parquet").column("odd").combine_chunks() == odd
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "lost"),
+    [
+        *(("text", f"out.{form}", [2]) for form in ("csv", "jsonl", "parquet")),
+        ("other", "out.csv", [2]),
+        ("other", "out.jsonl", [2]),
+        ("other", "out.parquet", []),  # which keeps the bytes
+    ],
+)
+def test_a_text_of_parquet_that_is_none_is_a_bad_row(
+    call: Call, tmp_path: Path, column: str, name: str, lost: list[int]
+) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    data = pa.array([b"hello", b"\xff a clown", b"a clown"])
+    bad = pa.StringArray.from_buffers(3, *data.buffers()[1:])  # as other programs write what is Latin-1
+    good = pa.array(["hello", "hello", "a clown"])
+    pq.write_table(
+        pa.table({"text": good, "other": bad} if column == "other" else {"text": bad}), tmp_path / "in.parquet"
+    )
+    assert call("in.parquet", "-o", name).exit_code == (4 if lost else 0)
+    errors = tmp_path / f"{name}.errors.jsonl"
+    entries = [json.loads(line) for line in errors.read_text().splitlines()] if lost else []
+    assert [(entry["row"], "not UTF-8" in entry["problem"]) for entry in entries] == [(row, True) for row in lost]
+    if name != "out.parquet":
+        assert [decision["verdict"] for _, decision in reviewed(tmp_path / name)] == ["approve", "reject"]
+
+
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet", "out/"])
 def test_an_output_is_read_back(call: Call, tmp_path: Path, name: str) -> None:
     # A column of an earlier review without its twin: ours is `verdict`, and theirs `moderation_verdict`.

@@ -24,7 +24,7 @@ from moderation.records.sniffing import (
     like_ascii,
 )
 from moderation.records.stream import STDIN, Stream, recoded, unreadable
-from moderation.records.text import Values, csv_rows, json_rows, not_unicode
+from moderation.records.text import Values, csv_rows, json_rows, not_unicode, wrong_bytes
 
 PART_BYTES = 1 << 20
 
@@ -267,8 +267,13 @@ def rows_of(source: Source, part: Part, before: int = 0) -> Iterator[Record | Re
     for number, row in enumerate(rows, before + 1):
         if isinstance(row, str):
             yield RecordError(source.path, number, row)
+            continue
+        try:
+            record = record_of(source.path, number, row[0], source.columns, row[1])
+        except UnicodeDecodeError:  # Of Parquet, whose texts become Python's only here.
+            yield RecordError(source.path, number, wrong_bytes("utf-8"))
         else:
-            yield record_of(source.path, number, row[0], source.columns, row[1])
+            yield record
 
 
 def read(path: Path, columns: Columns) -> Iterator[Record | RecordError]:

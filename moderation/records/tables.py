@@ -34,11 +34,19 @@ class TableRow(Mapping[str, Any]):
         place = self.batch.schema.get_field_index(name)
         if place < 0:
             raise KeyError(name)
-        value = self.batch.column(place)[self.index]
+        column = self.batch.column(place)
+        value = column[self.index]
+        # Python's times end at microseconds and with the year 9999; Arrow tells what it can of others.
         try:
             return value.as_py()
-        except ValueError:  # Python's times end at microseconds.
+        except UnicodeDecodeError:
+            raise  # A text is never told in other words.
+        except (ValueError, OverflowError):
+            pass
+        try:
             return value.cast("string").as_py()
+        except (ValueError, NotImplementedError):  # One within a list, or of a time zone that is unknown here.
+            return " ".join(column.slice(self.index, 1).to_string().split())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.batch.schema.names)

@@ -11,6 +11,7 @@ from typing import IO, Any
 from moderation.decision import Decision
 from moderation.errors import RecordError
 from moderation.records.rows import Record
+from moderation.records.text import wrong_bytes
 
 DECISION_COLUMNS = (
     "verdict",
@@ -121,7 +122,7 @@ class Writer:
         -------
         RecordError or None
             Why the row was not written: in CSV, a column that the first row does not have; in any
-            format, one that has the name of a decision's column.
+            format, one that has the name of a decision's column, or bytes that are no text.
         """
         if self._layout is None:
             self._layout = Layout.of(record.values)
@@ -129,7 +130,12 @@ class Writer:
         layout = self._layout
         if problem := layout.clash(record):
             return problem
-        given = decision.to_dict()
+        try:
+            return self._write(layout, record, decision.to_dict())
+        except UnicodeDecodeError:  # Of Parquet, whose texts become Python's only here.
+            return RecordError("", record.row, wrong_bytes("utf-8"))
+
+    def _write(self, layout: Layout, record: Record, given: Mapping[str, Any]) -> RecordError | None:
         if self._form == "jsonl":
             named = _JSON({name: given[key] for key, name in layout.names.items()})
             if record.raw:
