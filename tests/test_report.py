@@ -13,7 +13,7 @@ from pages import CHROMIUM, Element, check_page, in_chromium
 from sklearn.metrics import average_precision_score
 
 from moderation import Moderator, Policy, RecordError
-from moderation.batch import review_file
+from moderation.batch import review_file, reviewed
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
 from moderation.errors import ModelError, PolicyError
@@ -305,6 +305,25 @@ def test_in_chromium_no_comment_runs_and_the_filters_work(
 
 
 # --------------------------------------------------------------------------- reading a decided file
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_files_that_name_the_comment_otherwise_are_reported_on_together(
+    tmp_path: Path, moderator: Moderator, name: str
+) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,hello\n2,a clown\n")
+    (tmp_path / "b.jsonl").write_text('{"id": "3", "body": "clown"}\n{"id": "4", "body": "fine"}\n')
+    (tmp_path / "c.csv").write_text("id,comment\n5,the clown\n")
+    review_file(moderator, [tmp_path / file for file in ("a.csv", "b.jsonl", "c.csv")], tmp_path / name)
+    found = list(read_decided(tmp_path / name))
+    assert [row.record.comment.text for row in found if isinstance(row, Decided)] == [
+        "hello",
+        "a clown",
+        "clown",
+        "fine",
+        "the clown",
+    ]
+    assert [row.comment.text for row, _ in reviewed(tmp_path / name)][2:4] == ["clown", "fine"]
 
 
 @pytest.mark.parametrize("name", ["decided.csv", "decided.tsv", "decided.jsonl"])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from moderation.records import Columns, Reading, Record, decision_names, expand, read_all
+from moderation.records import TEXT_NAMES, Columns, Reading, Record, decision_names, expand, read_all
 
 JSON_CELLS = ("guidelines", "score", "scores", "threshold", "findings")
 
@@ -31,7 +31,7 @@ def reviewed(target: str | Path, columns: Columns | None = None) -> Iterator[tup
         When the file cannot be read, or is no output of ours.
     """
     names: dict[str, str] | None = None
-    for row in read_all(expand([target]), Reading(columns or Columns())):
+    for row in read_all(expand([target]), Reading(columns or Columns(further=TEXT_NAMES))):
         if not isinstance(row, Record):
             raise row
         if names is None:

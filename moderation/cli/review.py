@@ -153,7 +153,12 @@ def review(
     if report is not None and output is not None and (summary.rows or not output.endswith("/")):
         from moderation.report import report_file
 
-        report_file(output, report, reading.columns, policy=moderator.policy)
+        tally = report_file(output, report, reading.columns, policy=moderator.policy)
+        if tally.unreadable:
+            problem = (
+                f"{report}: {tally.unreadable} decisions are left out, whose comment cannot be told from the output"
+            )
+            ERRORS.print(problem, markup=False, soft_wrap=True)
     if summary.unreadable:
         where = errors_file(Path(output)) if output and not stream else "the lines above"
         ERRORS.print(

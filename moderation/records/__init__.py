@@ -2,7 +2,7 @@
 
 from moderation.records import tables
 from moderation.records.formats import compression_of, file_format
-from moderation.records.rows import MAX_TEXT_CHARACTERS, Columns, Record, guessed
+from moderation.records.rows import MAX_TEXT_CHARACTERS, TEXT_NAMES, Columns, Record, guessed
 from moderation.records.sources import Input, Part, Reading, Source, expand, read, read_all, rows_of
 from moderation.records.writer import DECISION_COLUMNS, Layout, Writer, decision_names
 
@@ -16,6 +16,7 @@ __all__ = [
     "Reading",
     "Record",
     "Source",
+    "TEXT_NAMES",
     "Writer",
     "compression_of",
     "decision_names",

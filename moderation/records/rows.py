@@ -37,12 +37,19 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the columns that hold the comment; None to guess."""
+    """Names of the columns that hold the comment; None to guess.
+
+    Parameters
+    ----------
+    further
+        Columns in which the comment stands where `text` has none, as in the output of a review of several files.
+    """
 
     text: str | None = None
     id: str | None = None
     article: str | None = None
     parent: str | None = None
+    further: tuple[str, ...] = ()
 
 
 def guessed(columns: Columns, present: Sequence[str], source: str, *, alone: bool = True) -> Columns:
@@ -72,6 +79,7 @@ def guessed(columns: Columns, present: Sequence[str], source: str, *, alone: boo
         columns.id or next((by_lower[name] for name in ID_NAMES if name in by_lower), None),
         columns.article or by_lower.get("article"),
         columns.parent or by_lower.get("parent"),
+        columns.further,
     )
 
 
@@ -80,6 +88,8 @@ def record_of(
 ) -> Record | RecordError:
     """Read a row as a comment, or tell why it is none."""
     text = values.get(names.text or "")
+    if not text:
+        text = next((values[name] for name in names.further if values.get(name)), text)
     if not isinstance(text, str):
         problem = "is missing" if text is None else f"is a {type(text).__name__}, not a text"
         return RecordError(source, number, f"column {names.text!r} {problem}; every row needs the comment's text")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.finding import Effect, Finding
 from moderation.labels import guessed_label, label_of
-from moderation.records import Columns, Reading, Record, decision_names, expand, read_all
+from moderation.records import TEXT_NAMES, Columns, Reading, Record, decision_names, expand, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ def read_decided(
     RecordError
         When you loop over the generator and the file has no such columns (row 0).
     """
-    rows = read_all(expand([path]), Reading(columns or Columns()))
+    columns = columns or Columns()
+    if columns.text is None:
+        columns = replace(columns, further=TEXT_NAMES)
+    rows = read_all(expand([path]), Reading(columns))
     yield from decided_rows(rows, str(path), label)
 
 
