@@ -354,17 +354,39 @@ def test_processes_that_are_there_already_find_files_in_another_folder(
         assert [str(problem)[:14] for problem in problems] == ["in.csv: row 60"]
 
 
+def small_parts_command(source: Path, target: Path, policy: Path, model: Path) -> list[str]:
+    code = (
+        "import sys\nfrom moderation.batch import review\nfrom moderation.cli import main\n"
+        f"review.LINEAR_BYTES = {PART_BYTES}\nmain()"
+    )
+    options = ["--policy", str(policy), "--model", str(model), "--classifier", "linear", "--quiet"]
+    return [sys.executable, "-c", code, "review", str(source), "-o", str(target), "--jobs", "2", *options]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_review_and_its_processes_without_a_word(
+    tmp_path: Path, source: Path, toy_file: Path, toy_model: Path, number: int, status: int
+) -> None:
+    target = tmp_path / "out.csv"
+    source.write_text(source.read_text() + "7,hello\n" * 20_000)
+    command = small_parts_command(source, target, toy_file, toy_model)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    journal, until = Path(f"{target}.run", "parts.jsonl"), time.monotonic() + 300
+    while not journal.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=300)
+    assert (process.returncode, told) == (status, b"")
+    assert journal.exists()
+    assert not target.exists()
+
+
 def test_several_processes_give_the_same_bytes_and_survive_a_kill(
     tmp_path: Path, moderator: Moderator, source: Path, toy_file: Path, toy_model: Path
 ) -> None:
     whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
     review_file(moderator, source, whole)
-    code = (
-        "import sys\nfrom moderation.batch import review\nfrom moderation.cli import main\n"
-        f"review.LINEAR_BYTES = {PART_BYTES}\nmain()"
-    )
-    options = ["--policy", str(toy_file), "--model", str(toy_model), "--classifier", "linear", "--quiet"]
-    command = [sys.executable, "-c", code, "review", str(source), "-o", str(target), "--jobs", "2", *options]
+    command = small_parts_command(source, target, toy_file, toy_model)
     process = subprocess.Popen(command)
     try:
         journal, until = Path(f"{target}.run", "parts.jsonl"), time.monotonic() + 300

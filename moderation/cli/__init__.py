@@ -1,6 +1,7 @@
 """The command line; a thin door to the library. Each command is a module; the application is in ``app``."""
 
 import gc
+import signal
 from typing import NoReturn
 
 from moderation.cli import (  # noqa: F401 (each adds its command)
@@ -26,6 +27,7 @@ def main() -> None:
     # What a policy and a model are made of stays, and holds no cycles worth a search at every step of loading.
     gc.set_threshold(100_000, 50, 100)
     make_fit()
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except OutputError as error:
@@ -44,6 +46,11 @@ def main() -> None:
         traceback.print_exc()
         ERRORS.print(f"This is a bug of moderation ({type(error).__name__}); please report it.", markup=False)
         raise SystemExit(Exit.BUG) from error
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End as an interrupted command does, its workers first."""
+    raise SystemExit(Exit.ENDED)
 
 
 def _fail(error: ModerationError) -> NoReturn:

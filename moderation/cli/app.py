@@ -24,8 +24,9 @@ class Exit(IntEnum):
     UNUSABLE = 3
     ROWS_UNREADABLE = 4
     BUG = 70
-    READER_GONE = 141
     INTERRUPTED = 130
+    READER_GONE = 141
+    ENDED = 143
 
 
 class Stages(StrEnum):
