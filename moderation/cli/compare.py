@@ -11,6 +11,7 @@ from rich.text import Text
 
 from moderation.cli.app import ERRORS, Exit, Stages, app, progress, shown
 from moderation.cli.streams import Output
+from moderation.errors import RecordError
 from moderation.moderator import Moderator
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def compare(
         typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
     else:
         _print(found, examples)
+    if label is not None and found.rows and not found.confusion[0].rows:
+        raise RecordError(str(source), 0, f"column {label!r} holds no label; write 1 or reject, 0 or approve")
     if found.unreadable:
         first = shown(str(found.problems[0]))
         problem = f"{source}: {found.unreadable} rows could not be read; the first: {first}"
