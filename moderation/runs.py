@@ -14,6 +14,7 @@ A part's file is there whole or not at all, and a part counts only once its line
 any moment and go on later.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -238,7 +239,13 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def put_in_place(path: Path, target: Path) -> None:
     """Give a finished file or folder its name, for good."""
-    os.replace(path, target)
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Beside an output that is a link, the causes of its unreadable rows lie on another file system.
+        write_whole(target, path.read_bytes())
     _sync_folder(target.parent)
 
 

@@ -257,6 +257,26 @@ def test_an_output_in_parts_may_be_cut_off_when_it_is_put_in_its_place(
         review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True)
 
 
+def test_an_output_that_is_a_link_to_another_file_system(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, link, other = tmp_path / "whole.csv", tmp_path / "link" / "out.csv", tmp_path / "other" / "out.csv"
+    review_file(moderator, source, whole)
+    for path in (link, other):
+        path.parent.mkdir()
+    link.symlink_to(other)
+
+    def replace(path: Path, target: Path) -> None:
+        if (link.parent in Path(path).parents) != (link.parent in Path(target).parents):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        Path(path).rename(target)
+
+    monkeypatch.setattr("moderation.runs.os.replace", replace)
+    review_file(moderator, source, link)
+    assert link.is_symlink()
+    assert outputs(link) == outputs(whole)
+
+
 def test_an_output_in_parts_holds_nothing_else(tmp_path: Path, moderator: Moderator, source: Path) -> None:
     run = begun(moderator, source, f"{tmp_path}/out/", form="csv")
     (run / "parts" / ".part-000099.csv.0123").write_text("half, as a kill leaves it")
