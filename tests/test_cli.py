@@ -237,6 +237,23 @@ def test_a_review_to_a_file_needs_nobody_who_reads_its_messages(toys: Path, tmp_
     assert not (tmp_path / "out.csv.run").exists()
 
 
+@pytest.mark.parametrize("arguments", [["review", "in.csv"], ["check", "«a clown» 🙂", "--explain"]])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_a_character_shows_its_code(
+    toys: Path, tmp_path: Path, arguments: list[str], encoding: str
+) -> None:
+    (tmp_path / "in.csv").write_text("text\n«a clown» 🙂\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "moderation", *arguments, *map(str, model(toys))],
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode == (1 if arguments[0] == "check" else 0), done.stderr
+    assert "«a clown» 🙂".encode(encoding, "backslashreplace") in b" ".join(done.stdout.split())
+
+
 def test_what_the_system_takes_only_a_part_of_is_written_all_the_same(toys: Path, tmp_path: Path) -> None:
     limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)); "

@@ -9,7 +9,15 @@ from rich.console import Console
 
 
 class Output(Console):
-    """A console whose reader may go away: told as any writer tells it, not by status 1, which says «rejected»."""
+    """A console for people, whose reader may go away: told as any writer tells it, not by status 1 («rejected»).
+
+    A character that the terminal's encoding lacks is shown by its code.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if isinstance(self.file, io.TextIOWrapper) and self.file.errors == "strict":
+            self.file.reconfigure(errors="backslashreplace")
 
     def on_broken_pipe(self) -> None:
         """Raise what Rich caught."""
