@@ -209,6 +209,14 @@ def test_a_report_is_written_even_of_no_decision(
     assert "Review report" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_a_lone_column_of_any_name_is_reported_on(call: Call, tmp_path: Path, name: str) -> None:
+    (tmp_path / "in.csv").write_text("Kommentar\nhello\na clown\n")
+    assert call("in.csv", "-o", name, "--report", "report.html").exit_code == 0
+    assert "a <mark" in (tmp_path / "report.html").read_text()
+    assert [row.comment.text for row, _ in reviewed(tmp_path / name)] == ["hello", "a clown"]
+
+
 @pytest.mark.parametrize("report", ["in.csv", "out.csv", "./out.csv"])
 def test_a_report_never_takes_the_place_of_what_it_is_of(call: Call, tmp_path: Path, report: str) -> None:
     (tmp_path / "in.csv").write_text("text\nhello\n")

@@ -228,6 +228,7 @@ def test_a_csv_file_may_hold_a_header_only(tmp_path: Path) -> None:
     [
         (Columns(), ["text"], Columns("text")),
         (Columns(), ["whatever"], Columns("whatever")),  # a lone column is the comment
+        (Columns(), ["whatever", *DECISION_COLUMNS], Columns("whatever")),  # after its review as well
         (Columns(), ["id", "Comment"], Columns("Comment", "id")),  # whatever the capitals
         (Columns(), ["BODY", "UUID"], Columns("BODY", "UUID")),
         (Columns(), ["body", "text"], Columns("text")),  # the first of the known names, not of the file

@@ -9,6 +9,19 @@ from moderation.errors import RecordError
 
 TEXT_NAMES = ("text", "comment", "comment_text", "body", "content", "message", "comment_body", "comment_content")
 ID_NAMES = ("id", "comment_id", "commentid", "uuid", "_id")
+DECISION_COLUMNS = (
+    "verdict",
+    "guidelines",
+    "reason",
+    "score",
+    "scores",
+    "threshold",
+    "decided_by",
+    "findings",
+    "policy",
+    "model",
+)
+"""What a review adds to the columns of its input."""
 MAX_TEXT_CHARACTERS = 1_000_000
 """A longer comment is a bad row."""
 
@@ -58,7 +71,7 @@ def guessed(columns: Columns, present: Sequence[str], source: str, *, alone: boo
     Parameters
     ----------
     alone
-        Whether a column that stands alone is the comment, whatever its name.
+        Whether a column that stands alone is the comment, whatever its name; beside a decision it is always.
 
     Raises
     ------
@@ -70,8 +83,10 @@ def guessed(columns: Columns, present: Sequence[str], source: str, *, alone: boo
         if name is not None and name not in present:
             raise RecordError(source, 0, f"has no column {name!r}; its columns are {', '.join(present)}")
     text = columns.text or next((by_lower[name] for name in TEXT_NAMES if name in by_lower), None)
-    if text is None and alone and len(present) == 1:
-        text = present[0]
+    decided = set(DECISION_COLUMNS) <= set(present)
+    given = [name for name in present if not decided or name not in DECISION_COLUMNS]
+    if text is None and (alone or decided) and len(given) == 1:
+        text = given[0]
     if text is None:
         raise RecordError(source, 0, f"name the comment's column with --text; its columns are {', '.join(present)}")
     return Columns(

@@ -10,21 +10,8 @@ from typing import IO, Any
 
 from moderation.decision import Decision
 from moderation.errors import RecordError
-from moderation.records.rows import Record
+from moderation.records.rows import DECISION_COLUMNS, Record
 from moderation.records.text import wrong_bytes
-
-DECISION_COLUMNS = (
-    "verdict",
-    "guidelines",
-    "reason",
-    "score",
-    "scores",
-    "threshold",
-    "decided_by",
-    "findings",
-    "policy",
-    "model",
-)
 
 
 @dataclass(frozen=True, slots=True)
