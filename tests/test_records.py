@@ -185,6 +185,9 @@ def test_a_quote_that_is_never_closed_costs_its_line_only(tmp_path: Path) -> Non
         ("a.csv", b"\xef\xbb\xbf", Columns(), "is empty"),
         ("a.csv", b"t\xffxt\nhello\n", Columns(), "header is not UTF-8"),
         ("a.csv", b"who,what\na,b\n", Columns(), "--text; its columns are who, what"),
+        ("a.csv", b'who,"what\nis it"\na,b\n', Columns(), "its columns are who, what is it"),  # in one line
+        ("a.csv", b",".join(b"c%d" % n for n in range(5000)), Columns(), ", c18, c19 and 4980 more"),
+        ("a.csv", b"who," + b"what" * 5000 + b"\n", Columns(), "its columns are who, " + "what" * 20 + "…"),
         ("a.csv", b"text,n\na,b\n", Columns(text="body"), "no column 'body'; its columns are text, n"),
         ("a.csv", b"text,n\na,b\n", Columns(id="key"), "no column 'key'"),
         ("a.csv", b"text,n\na,b\n", Columns(article="url"), "no column 'url'"),

@@ -114,7 +114,7 @@ def review(
     OUTPUT.errors.jsonl, and the exit status is 4. A review that was cut off goes on with --resume.
     """
     from moderation.batch import errors_file, review_file
-    from moderation.records import Columns, Reading
+    from moderation.records import Columns, Reading, listed
 
     _check_options(output, form, delimiter, backend, scheduler, resume=resume, restart=restart)
     if report is not None:
@@ -162,7 +162,7 @@ def review(
     if summary.unreadable:
         where = errors_file(Path(output)) if output and not stream else "the lines above"
         ERRORS.print(
-            f"{', '.join(sources)}: {summary.unreadable} rows could not be read; see {where}",
+            f"{listed(sources)}: {summary.unreadable} rows could not be read; see {where}",
             markup=False,
             soft_wrap=True,
         )

@@ -2,7 +2,7 @@
 
 from moderation.records import tables
 from moderation.records.formats import compression_of, file_format
-from moderation.records.rows import DECISION_COLUMNS, MAX_TEXT_CHARACTERS, TEXT_NAMES, Columns, Record, guessed
+from moderation.records.rows import DECISION_COLUMNS, MAX_TEXT_CHARACTERS, TEXT_NAMES, Columns, Record, guessed, listed
 from moderation.records.sources import Input, Part, Reading, Source, expand, read, read_all, rows_of
 from moderation.records.writer import Layout, Writer, decision_names
 
@@ -23,6 +23,7 @@ __all__ = [
     "expand",
     "file_format",
     "guessed",
+    "listed",
     "read",
     "read_all",
     "rows_of",

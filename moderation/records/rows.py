@@ -1,6 +1,6 @@
 """One row of an input, and which of its columns hold the comment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ DECISION_COLUMNS = (
 """What a review adds to the columns of its input."""
 MAX_TEXT_CHARACTERS = 1_000_000
 """A longer comment is a bad row."""
+SHOWN_NAMES, SHOWN_CHARACTERS = 20, 80
+"""How many names a message lists, and how long each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,14 @@ class Columns:
     further: tuple[str, ...] = ()
 
 
+def listed(names: Iterable[str]) -> str:
+    """Name columns, or files, in one line that can be read: the first ones, each as far as it is short."""
+    names = list(names)
+    shown = [name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…" for name in names[:SHOWN_NAMES]]
+    more = len(names) - len(shown)
+    return " ".join(", ".join(shown).splitlines()) + (f" and {more} more" if more else "")
+
+
 def guessed(columns: Columns, present: Sequence[str], source: str, *, alone: bool = True) -> Columns:
     """Fill in the column names that were not given.
 
@@ -81,14 +91,14 @@ def guessed(columns: Columns, present: Sequence[str], source: str, *, alone: boo
     by_lower = {name.lower(): name for name in present}
     for name in (columns.text, columns.id, columns.article, columns.parent):
         if name is not None and name not in present:
-            raise RecordError(source, 0, f"has no column {name!r}; its columns are {', '.join(present)}")
+            raise RecordError(source, 0, f"has no column {name!r}; its columns are {listed(present)}")
     text = columns.text or next((by_lower[name] for name in TEXT_NAMES if name in by_lower), None)
     decided = set(DECISION_COLUMNS) <= set(present)
     given = [name for name in present if not decided or name not in DECISION_COLUMNS]
     if text is None and (alone or decided) and len(given) == 1:
         text = given[0]
     if text is None:
-        raise RecordError(source, 0, f"name the comment's column with --text; its columns are {', '.join(present)}")
+        raise RecordError(source, 0, f"name the comment's column with --text; its columns are {listed(present)}")
     return Columns(
         text,
         columns.id or next((by_lower[name] for name in ID_NAMES if name in by_lower), None),

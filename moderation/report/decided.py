@@ -10,7 +10,7 @@ from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.finding import Effect, Finding
 from moderation.labels import guessed_label, label_of
-from moderation.records import TEXT_NAMES, Columns, Reading, Record, decision_names, expand, read_all
+from moderation.records import TEXT_NAMES, Columns, Reading, Record, decision_names, expand, listed, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def decided_rows(
         if names is None:
             names = decision_names(row.values, source)
             if label is not None and label not in row.values:
-                raise RecordError(source, 0, f"has no column {label!r}; its columns are {', '.join(row.values)}")
+                raise RecordError(source, 0, f"has no column {label!r}; its columns are {listed(row.values)}")
         label = label or guessed_label(row.values)
         try:
             decision = _decision(row, names)
