@@ -291,6 +291,8 @@ def test_csv_keeps_the_columns_and_adds_the_decision() -> None:
         (1.50, "1.5"),
         (2**70, str(2**70)),
         (["a", None], '["a", null]'),
+        (float("nan"), "NaN"),
+        ([1.5, float("nan"), {"a": float("-inf")}], '[1.5, null, {"a": null}]'),  # JSON has no such numbers
         ({"a": date(2024, 1, 2)}, '{"a": "2024-01-02"}'),
         # What a Parquet file may hold and JSON has no form for stands as a text does, without quotes of JSON.
         (datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), "2024-01-02 03:04:05+00:00"),
@@ -313,6 +315,11 @@ def test_jsonl_keeps_the_columns_and_adds_the_decision() -> None:
     assert {key: row[key] for key in values} == values
     assert list(row) == [*values, *DECISION_COLUMNS]
     assert {key: row[key] for key in DECISION_COLUMNS} == {key: DECISION.to_dict()[key] for key in DECISION_COLUMNS}
+
+
+def test_json_lines_hold_no_number_that_json_has_not() -> None:
+    row = written("a.jsonl", {"text": "x", "n": float("nan"), "deep": [{"a": float("inf")}, 1.5]})
+    assert json.loads(row, parse_constant=lambda name: pytest.fail(name))["deep"] == [{"a": None}, 1.5]
 
 
 def test_tsv_is_separated_by_tabs() -> None:
@@ -393,7 +400,7 @@ def test_what_is_written_reads_back_the_same(
 
 
 JSON_VALUE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | CELL,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | CELL,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAME, inner, max_size=3)),
     max_leaves=5,
 )

@@ -124,12 +124,12 @@ class Writer:
 
     def _write(self, layout: Layout, record: Record, given: Mapping[str, Any]) -> RecordError | None:
         if self._form == "jsonl":
-            named = _JSON({name: given[key] for key, name in layout.names.items()})
+            named = _json({name: given[key] for key, name in layout.names.items()})
             if record.raw:
                 # Numbers, escapes and spaces stay as they were written.
                 own = record.raw[:-1].rstrip()
             else:
-                own = _JSON(dict(record.values))[:-1]
+                own = _json(dict(record.values))[:-1]
             self._stream.write(f"{own}{', ' if len(record.values) else ''}{named[1:]}\n")
             return None
         if problem := layout.unknown(record):
@@ -154,7 +154,23 @@ def _plain(value: Any) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-_JSON = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
+
+
+def _json(value: Any) -> str:
+    try:
+        return _ENCODE(value)
+    except ValueError:
+        return _ENCODE(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    """Give None for the numbers that JSON has not, as the JSON of browsers does."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> str:
@@ -162,9 +178,9 @@ def _cell(value: Any) -> str:
         return value
     if value is None:
         return ""
-    # As JSON has them, without its detour.
-    if type(value) is float and isfinite(value):
-        return repr(value)
+    # As JSON has them, without its detour, and those that it has not.
+    if type(value) is float:
+        return repr(value) if isfinite(value) else json.dumps(value)
     if isinstance(value, bool | int | float | list | Mapping):
-        return _JSON(value) if value != [] else "[]"
+        return _json(value) if value != [] else "[]"
     return _plain(value)
