@@ -3,8 +3,9 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -79,7 +80,7 @@ def _in_processes(
             taken = islice(tasks, jobs * window) if window else tasks
             pool = Parallel(jobs, backend="loky", batch_size=1, pre_dispatch=AHEAD * jobs, return_as="generator")
             done = 0
-            with closing(pool(work(function, os.getpid(), task) for task in taken)) as results:
+            with _given_up(pool(work(function, os.getpid(), task) for task in taken)) as results:
                 for result in results:
                     done += 1
                     yield result
@@ -87,6 +88,17 @@ def _in_processes(
                 return
     except TerminatedWorkerError as error:
         raise RunError("a worker process was ended from outside, perhaps for want of memory; try fewer jobs") from error
+
+
+@contextmanager
+def _given_up(results: Generator[T, None, None]) -> Iterator[Iterator[T]]:
+    """Give up what was not taken; joblib's advice to hand out less is none to who interrupts a review."""
+    try:
+        yield results
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
 
 
 def _watched(function: Callable[..., T], parent: int, task: tuple[Any, ...]) -> T:
@@ -108,12 +120,14 @@ def _on_cluster(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], sc
     """Source: https://joblib.readthedocs.io/en/stable/auto_examples/parallel/distributed_backend_simple.html."""
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
         from distributed.scheduler import KilledWorker
     except ImportError as error:
         raise MissingPackageError(error.name, "dask") from error
     from joblib import Parallel, delayed, parallel_config
 
     try:
+        get_address_host_port(scheduler)  # Of what is no address a client would stay half made, for 40 seconds.
         client = Client(scheduler, timeout="20s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise RunError(f"{scheduler}: no Dask scheduler answers there; start one with `dask scheduler`") from error
@@ -121,7 +135,7 @@ def _on_cluster(function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], sc
         workers = max(1, sum(client.nthreads().values()))
         with parallel_config(backend="dask", client=client):
             pool = Parallel(workers, batch_size=1, pre_dispatch=AHEAD * workers, return_as="generator")
-            with closing(pool(delayed(function)(*task) for task in tasks)) as results:
+            with _given_up(pool(delayed(function)(*task) for task in tasks)) as results:
                 yield from results
     except KilledWorker as error:
         raise RunError("a task ended several workers one after another, perhaps for want of memory") from error

@@ -8,26 +8,29 @@
                         its rows and verdicts, and the SHA-256 of its files
         lock            held by the process that reviews
         parts/          the output in parts, and beside each part with unreadable rows their causes
+        errors, output  what is put in its place when all parts are done
 
 A part's file is there whole or not at all, and a part counts only once its line is; so a review may end at
 any moment and go on later.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from moderation.errors import RunError
+from moderation.errors import RecordError, RunError
 
 FORMAT = 1
 FINISHED = "finished"
+NAMES = ("manifest.json", "parts.jsonl", "lock", "parts", "errors", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ class Run:
         self.finished = False
 
     @classmethod
-    def open(cls, folder: Path, identity: Mapping[str, Any], *, resume: bool, restart: bool) -> "Run":
+    def open(
+        cls, folder: Path, identity: Mapping[str, Any], *, resume: bool, restart: bool, there: bool = False
+    ) -> "Run":
         """Begin a run, or go on with one.
 
         Parameters
@@ -79,39 +84,43 @@ class Run:
             Go on where a run was begun.
         restart
             Throw away what a run has done.
+        there
+            Whether the output is in its place, if the run is finished.
 
         Raises
         ------
         RunError
             When the folder holds a run of another identity, parts of a run that is neither to be resumed
-            nor thrown away, or one that a process works on.
+            nor thrown away, one that a process works on, or files of others.
         OSError
             When the folder cannot be written.
         """
+        _refuse_foreign(folder)
         folder.mkdir(exist_ok=True)
         lock = (folder / "lock").open("a")
         try:
             _hold(lock, folder)
             run = cls(folder, lock)
             manifest = folder / "manifest.json"
-            begun = _read_json(manifest)
-            if begun is not None and not restart:
+            if not restart:
                 run._load()
-                if run.receipts and not resume and not run.finished:
+            if run.receipts and (resume or not run.finished):
+                if not resume:
                     done = sum(receipt.rows for receipt in run.receipts)
                     raise RunError(
                         f"{folder}: holds a review that was cut off after {done} rows; "
                         "add --resume to go on, or --restart to begin anew"
                     )
-                if resume:
+                begun, done_before = _read_json(manifest), run.finished and there
+                if begun is not None or not done_before:  # Else it was cut off while it was cleared away.
                     _compare(folder, begun, {"version": FORMAT, **identity})
+                if not done_before:
                     run._check_files()
-                    # Gone where a finished run was cut off while it was cleared away, notes first: it is done anew.
                     run.parts.mkdir(exist_ok=True)
-                    return run
+                return run
             run._clear()
             run.parts.mkdir()
-            write_whole(manifest, json.dumps({"version": FORMAT, **identity}, indent=1, ensure_ascii=False).encode())
+            write_whole(manifest, json.dumps({"version": FORMAT, **identity}, indent=1).encode())
             _sync_folder(folder)
             return run
         except BaseException:
@@ -133,6 +142,8 @@ class Run:
         if self.finished:
             # The notes go last: until then a run that is resumed knows that it has nothing to do.
             shutil.rmtree(self.parts, ignore_errors=True)
+            with suppress(OSError):
+                (self.folder / "manifest.json").unlink()
             shutil.rmtree(self.folder, ignore_errors=True)
         elif not self.receipts:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -165,21 +176,47 @@ class Run:
         os.truncate(self._journal, good)
 
     def _check_files(self) -> None:
-        """Forget the parts from the first whose files are not as they were noted."""
-        if self.finished:
-            return
+        """Forget the parts from the first whose files are not as they were noted, and that all was done."""
+        self.finished = False
         for number, receipt in enumerate(self.receipts):
             if any(_digest(self.parts / name) != digest for name, digest in receipt.files.items()):
                 del self.receipts[number:]
-                notes = "".join(json.dumps(asdict(receipt)) + "\n" for receipt in self.receipts)
-                write_whole(self._journal, notes.encode())
-                return
+                break
+        write_whole(self._journal, "".join(json.dumps(asdict(receipt)) + "\n" for receipt in self.receipts).encode())
 
     def _clear(self) -> None:
         self.receipts, self.finished = [], False
-        (self.folder / "manifest.json").unlink(missing_ok=True)
+        # Notes of parts mean nothing without the manifest, so they go first.
         self._journal.unlink(missing_ok=True)
+        (self.folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(self.parts, ignore_errors=True)
+
+
+def check_target(target: Path, *read: Path) -> None:
+    """Refuse what no file may be put in place of, before anything is done for it.
+
+    Parameters
+    ----------
+    read
+        Files of which the target is made.
+
+    Raises
+    ------
+    RecordError
+        Naming the target.
+    """
+    there = target.exists()
+    if target.is_dir():
+        cause = "it is a folder"
+    elif not target.parent.is_dir():
+        cause = f"{target.parent} is no folder"
+    elif there and not target.is_file():
+        cause = "it is no file"
+    elif there and any(other.exists() and target.samefile(other) for other in read):
+        cause = "it is what is read"
+    else:
+        return
+    raise RecordError(str(target), 0, f"cannot be written ({cause}); name another target")
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -202,7 +239,13 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def put_in_place(path: Path, target: Path) -> None:
     """Give a finished file or folder its name, for good."""
-    os.replace(path, target)
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # Beside an output that is a link, the causes of its unreadable rows lie on another file system.
+        write_whole(target, path.read_bytes())
     _sync_folder(target.parent)
 
 
@@ -219,6 +262,13 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds what is not ours, for all of it goes in the end."""
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    if foreign := [name for name in names if name not in NAMES and not name.startswith(".")]:
+        raise RunError(f"{folder}: holds {foreign[0]!r}, which is no part of a review; move it or name another output")
 
 
 def _hold(lock: IO[str], folder: Path) -> None:
@@ -242,7 +292,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _compare(folder: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _compare(folder: Path, begun: Mapping[str, Any] | None, now: Mapping[str, Any]) -> None:
+    if begun is None:
+        raise RunError(f"{folder}: manifest.json is gone or damaged; put it back, or add --restart to begin anew")
     now = json.loads(json.dumps(now))
     for key in dict.fromkeys((*now, *begun)):
         if begun.get(key) != now.get(key):
@@ -263,10 +315,3 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         return ""
-
-
-def lines_of(paths: Iterator[Path]) -> Iterator[bytes]:
-    """Give the lines of files one after another."""
-    for path in paths:
-        with path.open("rb") as stream:
-            yield from stream

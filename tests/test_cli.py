@@ -172,6 +172,7 @@ def test_a_missing_file_as_a_process(toys: Path, tmp_path: Path) -> None:
     [
         (["check", "I will kill you"], {0, 1}),  # its verdict was not told, so the status must tell none either
         (["rules"], {1}),  # 1 says «rejected»
+        (["review", str(ROOT / "data/examples/comments.csv")], {0, 1}),  # a table, which Rich would end with 1
     ],
 )
 def test_a_reader_that_went_away_is_no_verdict(toys: Path, arguments: list[str], never: set[int]) -> None:
@@ -190,6 +191,86 @@ def test_a_reader_that_went_away_is_no_verdict(toys: Path, arguments: list[str],
         os.close(writing)
     assert done.returncode not in never
     assert b"Traceback" not in done.stderr
+
+
+def redirected(toys: Path, tmp_path: Path, arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command with streams as a shell redirects them; give its status and messages."""
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    command = f"{sys.executable} -m moderation {arguments} --policy {toys / 'toy.toml'} --model {toys / 'toy-1'}"
+    done = subprocess.run(
+        ["sh", "-c", f"{command} {environment.pop('to')}"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("arguments", "to", "problem"),
+    [
+        ("check hello", "> /dev/full", "standard output: cannot be written (No space left"),
+        ("check hello", ">&-", "standard output: cannot be written (it is closed)"),
+        ("review in.csv", "> /dev/full", "standard output: cannot be written"),
+        ("review in.csv --format csv", "> /dev/full", "standard output: cannot be written"),
+        ("review in.csv --format csv", ">&-", "standard output: cannot be written"),
+        ("check -", "<&-", "-: cannot be read (it is closed)"),
+        ("review - --format csv", "<&-", "-: cannot be read"),
+    ],
+)
+def test_a_standard_stream_that_is_full_or_closed_is_told_in_one_line(
+    toys: Path, tmp_path: Path, arguments: str, to: str, problem: str, unbuffered: str
+) -> None:
+    status, told = redirected(toys, tmp_path, arguments, to=to, PYTHONUNBUFFERED=unbuffered)
+    assert status == 2
+    assert problem in only_line(told)
+
+
+@pytest.mark.parametrize("to", ["2> /dev/full", "2>&-", ">&-", ">&- 2>&- <&-", "2>&1 | true"])
+def test_a_review_to_a_file_needs_nobody_who_reads_its_messages(toys: Path, tmp_path: Path, to: str) -> None:
+    assert redirected(toys, tmp_path, "review in.csv -o out.csv", to=to)[0] == 0
+    assert (tmp_path / "out.csv").read_text().count("\n") == 2
+    assert not (tmp_path / "out.csv.run").exists()
+
+
+@pytest.mark.parametrize("arguments", [["review", "in.csv"], ["check", "«a clown» 🙂", "--explain"]])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_lacks_a_character_shows_its_code(
+    toys: Path, tmp_path: Path, arguments: list[str], encoding: str
+) -> None:
+    (tmp_path / "in.csv").write_text("text\n«a clown» 🙂\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "moderation", *arguments, *map(str, model(toys))],
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding},
+    )
+    assert done.returncode == (1 if arguments[0] == "check" else 0), done.stderr
+    assert "«a clown» 🙂".encode(encoding, "backslashreplace") in b" ".join(done.stdout.split())
+
+
+def test_what_the_system_takes_only_a_part_of_is_written_all_the_same(toys: Path, tmp_path: Path) -> None:
+    limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300)); "
+    limited += "import sys; from moderation.cli import main; sys.argv[0] = 'moderation'; main()"
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    with (tmp_path / "out.csv").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", limited, "review", "in.csv", "--format", "csv", *map(str, model(toys))],
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+    assert (tmp_path / "out.csv").stat().st_size == 300
+    assert (done.returncode, "File too large" in only_line(done.stderr.decode())) == (2, True)
 
 
 # --------------------------------------------------------------------------- check

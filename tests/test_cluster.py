@@ -76,3 +76,13 @@ def test_a_worker_that_is_killed_mid_run_costs_nothing(
     errors = Path(f"{target}.errors.jsonl").read_text()
     assert errors == Path(f"{alone}.errors.jsonl").read_text()
     assert len(errors.splitlines()) == 1600
+
+
+@pytest.mark.parametrize("address", ["garbage", "tcp://host-without-port", "foo://127.0.0.1:1"])
+def test_an_address_that_is_none_is_told_at_once(tmp_path: Path, toy_file: Path, toy_model: Path, address: str) -> None:
+    (tmp_path / "in.csv").write_text("text\nhello\n")
+    options = ["--policy", str(toy_file), "--model", str(toy_model), "--backend", "dask", "--scheduler", address]
+    command = [sys.executable, "-m", "moderation", "review", "in.csv", "-o", "out.csv", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert f"{address}: no Dask scheduler answers there" in done.stderr

@@ -377,6 +377,14 @@ def test_mistakes_are_told_in_one_line(
     assert "Traceback" not in err
 
 
+def test_a_label_column_without_labels_is_told_beside_the_flips(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = call(capsys, "compare", "in.csv", *TOY, "--label", "text")
+    assert (status, "3 comments: 1 flip" in out) == (2, True)
+    assert err == "in.csv: column 'text' holds no label; write 1 or reject, 0 or approve\n"
+
+
 def test_rows_that_cannot_be_read_are_counted(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "in.jsonl").write_text('{"text": "zonk"}\nnonsense\n{"text": 3}\n')
     status, out, err = call(capsys, "compare", "in.jsonl", *TOY)

@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import string
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,8 @@ def test_file_format_that_is_not_known_names_the_endings(name: str) -> None:
         ("a.jsonl", b'{"text": "one\\ntwo \\u00e9"}\n', ["one\ntwo é"]),
         ("a.jsonl", '{"text": "a\u2028b"}\n'.encode(), ["a\u2028b"]),  # legal in JSON, a line end for splitlines
         ("a.jsonl", b'{"text": "x", "n": null, "deep": {"a": [1]}}\n', ["x"]),
+        ("a.jsonl", b'{"text": "x", "n": ' + b"[" * 99 + b"]" * 99 + b"}\n", ["x"]),  # as deep as may be
+        ("a.jsonl", b'{"text": "' + b"[{" * 999 + b'"}\n', ["[{" * 999]),  # of brackets in a text there may be more
     ],
 )
 def test_reads(tmp_path: Path, name: str, content: bytes, texts: list[str]) -> None:
@@ -131,6 +135,13 @@ def test_reads(tmp_path: Path, name: str, content: bytes, texts: list[str]) -> N
         ("a.jsonl", b'{"text":"good"}\n{"text":["a"]}\n{"text":"good"}\n', 2, "is a list, not a text"),
         ("a.jsonl", b'{"text":"good"}\n{"text":"b\xff"}\n{"text":"good"}\n', 2, "not UTF-8"),
         ("a.jsonl", b'{"text":"good"}\n{"text":"x","n":' + b"[" * 100_000 + b'}\n{"text":"good"}\n', 2, "not JSON"),
+        # At this depth Python reads it in one place and cannot write it in another.
+        (
+            "a.jsonl",
+            b'{"text":"good"}\n{"text":"\\ud83d\\ude00","n":' + b"[" * 900 + b"]" * 900 + b'}\n{"text":"good"}\n',
+            2,
+            "nested more than 100 deep",
+        ),
         ("a.jsonl", b'{"text":"good"}\n{"text":"x","n":' + b"1" * 5000 + b'}\n{"text":"good"}\n', 2, ""),  # huge int
         ("a.jsonl", b'{"text":"good"}\n{"text":"\\ud800"}\n{"text":"good"}\n', 2, ""),  # half a surrogate pair
         ("a.jsonl", b'{"text":"good"}\n{"text":"x","n":"\\ud800"}\n{"text":"good"}\n', 2, ""),  # cannot be written
@@ -174,6 +185,9 @@ def test_a_quote_that_is_never_closed_costs_its_line_only(tmp_path: Path) -> Non
         ("a.csv", b"\xef\xbb\xbf", Columns(), "is empty"),
         ("a.csv", b"t\xffxt\nhello\n", Columns(), "header is not UTF-8"),
         ("a.csv", b"who,what\na,b\n", Columns(), "--text; its columns are who, what"),
+        ("a.csv", b'who,"what\nis it"\na,b\n', Columns(), "its columns are who, what is it"),  # in one line
+        ("a.csv", b",".join(b"c%d" % n for n in range(5000)), Columns(), ", c18, c19 and 4980 more"),
+        ("a.csv", b"who," + b"what" * 5000 + b"\n", Columns(), "its columns are who, " + "what" * 20 + "…"),
         ("a.csv", b"text,n\na,b\n", Columns(text="body"), "no column 'body'; its columns are text, n"),
         ("a.csv", b"text,n\na,b\n", Columns(id="key"), "no column 'key'"),
         ("a.csv", b"text,n\na,b\n", Columns(article="url"), "no column 'url'"),
@@ -217,6 +231,7 @@ def test_a_csv_file_may_hold_a_header_only(tmp_path: Path) -> None:
     [
         (Columns(), ["text"], Columns("text")),
         (Columns(), ["whatever"], Columns("whatever")),  # a lone column is the comment
+        (Columns(), ["whatever", *DECISION_COLUMNS], Columns("whatever")),  # after its review as well
         (Columns(), ["id", "Comment"], Columns("Comment", "id")),  # whatever the capitals
         (Columns(), ["BODY", "UUID"], Columns("BODY", "UUID")),
         (Columns(), ["body", "text"], Columns("text")),  # the first of the known names, not of the file
@@ -268,6 +283,29 @@ def test_csv_keeps_the_columns_and_adds_the_decision() -> None:
         assert json.loads(cells[name]) == as_json[name]
 
 
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        (None, ""),
+        (True, "true"),
+        (1.50, "1.5"),
+        (2**70, str(2**70)),
+        (["a", None], '["a", null]'),
+        (float("nan"), "NaN"),
+        ([1.5, float("nan"), {"a": float("-inf")}], '[1.5, null, {"a": null}]'),  # JSON has no such numbers
+        ({"a": date(2024, 1, 2)}, '{"a": "2024-01-02"}'),
+        # What a Parquet file may hold and JSON has no form for stands as a text does, without quotes of JSON.
+        (datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), "2024-01-02 03:04:05+00:00"),
+        (Decimal("1.50"), "1.50"),
+        (b"\xff", "/w=="),
+    ],
+    ids=str,
+)
+def test_values_in_a_cell(value: object, cell: str) -> None:
+    _, cells = csv.reader(io.StringIO(written("a.csv", {"text": "x", "n": value})))
+    assert cells[1] == cell
+
+
 def test_jsonl_keeps_the_columns_and_adds_the_decision() -> None:
     values = {"id": 7, "text": "kill «it»\u2028", "n": None, "deep": {"a": [1, 2.5, True]}}
     text = written("a.jsonl", values)
@@ -277,6 +315,11 @@ def test_jsonl_keeps_the_columns_and_adds_the_decision() -> None:
     assert {key: row[key] for key in values} == values
     assert list(row) == [*values, *DECISION_COLUMNS]
     assert {key: row[key] for key in DECISION_COLUMNS} == {key: DECISION.to_dict()[key] for key in DECISION_COLUMNS}
+
+
+def test_json_lines_hold_no_number_that_json_has_not() -> None:
+    row = written("a.jsonl", {"text": "x", "n": float("nan"), "deep": [{"a": float("inf")}, 1.5]})
+    assert json.loads(row, parse_constant=lambda name: pytest.fail(name))["deep"] == [{"a": None}, 1.5]
 
 
 def test_tsv_is_separated_by_tabs() -> None:
@@ -357,7 +400,7 @@ def test_what_is_written_reads_back_the_same(
 
 
 JSON_VALUE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | CELL,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | CELL,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAME, inner, max_size=3)),
     max_leaves=5,
 )

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pages import CHROMIUM, Element, check_page, in_chromium
 from sklearn.metrics import average_precision_score
 
 from moderation import Moderator, Policy, RecordError
-from moderation.batch import review_file
+from moderation.batch import review_file, reviewed
 from moderation.comment import Comment
 from moderation.decision import Decision, Verdict
 from moderation.errors import MissingPackageError, PolicyError
@@ -306,6 +307,25 @@ def test_in_chromium_no_comment_runs_and_the_filters_work(
 # --------------------------------------------------------------------------- reading a decided file
 
 
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl", "out.parquet"])
+def test_files_that_name_the_comment_otherwise_are_reported_on_together(
+    tmp_path: Path, moderator: Moderator, name: str
+) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,hello\n2,a clown\n")
+    (tmp_path / "b.jsonl").write_text('{"id": "3", "body": "clown"}\n{"id": "4", "body": "fine"}\n')
+    (tmp_path / "c.csv").write_text("id,comment\n5,the clown\n")
+    review_file(moderator, [tmp_path / file for file in ("a.csv", "b.jsonl", "c.csv")], tmp_path / name)
+    found = list(read_decided(tmp_path / name))
+    assert [row.record.comment.text for row in found if isinstance(row, Decided)] == [
+        "hello",
+        "a clown",
+        "clown",
+        "fine",
+        "the clown",
+    ]
+    assert [row.comment.text for row, _ in reviewed(tmp_path / name)][2:4] == ["clown", "fine"]
+
+
 @pytest.mark.parametrize("name", ["decided.csv", "decided.tsv", "decided.jsonl"])
 def test_decisions_are_read_as_they_were_written(decide: Callable[..., Path], moderator: Moderator, name: str) -> None:
     source = decide([{"id": i, "text": text, "expected": label} for i, text, label in ROWS], name)
@@ -393,11 +413,32 @@ def test_another_policy_is_refused(toy_rows: Path, tmp_path: Path, toy_file: Pat
         report_file(toy_rows, tmp_path / "report.html", policy=load_policy(tmp_path / "other.toml"))
 
 
-@pytest.mark.parametrize("target", ["no/report.html", "."])
-def test_a_target_that_cannot_be_written(toy_rows: Path, tmp_path: Path, target: str) -> None:
-    with pytest.raises(RecordError, match="cannot be written"):
-        report_file(toy_rows, tmp_path / target)
-    assert not list(tmp_path.glob("*.part"))
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [
+        ("no/report.html", "no is no folder"),
+        (".", "it is a folder"),
+        ("pipe", "it is no file"),  # as /dev/null, in whose place a file would stand from then on
+        ("decided", "it is what is read"),
+        ("link", "it is what is read"),
+    ],
+)
+def test_a_target_that_cannot_be_written(toy_rows: Path, tmp_path: Path, target: str, cause: str) -> None:
+    decided = toy_rows.rename(tmp_path / "decided.csv")
+    (tmp_path / "link").symlink_to(decided)
+    os.mkfifo(tmp_path / "pipe")
+    before = decided.read_bytes()
+    with pytest.raises(RecordError, match=f"cannot be written .*{cause}"):
+        report_file(decided, decided if target == "decided" else tmp_path / target)
+    assert decided.read_bytes() == before
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_target_that_is_a_link_stays_one(toy_rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.html").symlink_to(tmp_path / "real.html")
+    report_file(toy_rows, tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink()
+    assert "Review report" in (tmp_path / "real.html").read_text(encoding="utf-8")
 
 
 def test_without_jinja2_it_says_what_to_install(

@@ -1,6 +1,7 @@
 """Reviews that are cut off and go on."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -15,10 +16,10 @@ from typing import Any
 import pytest
 
 from moderation import Moderator, RecordError
-from moderation.batch import Summary, review, review_file
+from moderation.batch import Summary, review, review_file, review_to_stream
 from moderation.errors import RunError
 from moderation.records import Columns
-from moderation.runs import Run, write_whole
+from moderation.runs import Run, put_in_place, write_whole
 
 PART_BYTES = 256
 TEXTS = ["hello", '"two\nlines, ""quoted"""', "a clown", "I will kill you", "too, many, cells", "naïve"]
@@ -54,11 +55,11 @@ def cut_off_after(rows: int) -> Callable[[Summary, float], None]:
     return told
 
 
-def begun(moderator: Moderator, source: Path, target: Path, rows: int = 40, **options: Any) -> Path:
+def begun(moderator: Moderator, source: Path, target: Path | str, rows: int = 40, **options: Any) -> Path:
     """Cut a review off; give its run directory."""
     with pytest.raises(CutOffError):
         review_file(moderator, source, target, progress=cut_off_after(rows), **options)
-    return Path(f"{target}.run")
+    return Path(f"{Path(target)}.run")
 
 
 def outputs(target: Path) -> list[bytes]:
@@ -211,6 +212,105 @@ def test_a_review_that_ended_while_its_notes_were_cleared_away_is_done_anew(
     assert not run.exists()
 
 
+@pytest.mark.parametrize("gone", [["parts"], ["parts", "manifest.json"], ["parts", "manifest.json", "parts.jsonl"]])
+def test_a_review_that_ended_anywhere_in_its_clearing_goes_on(
+    uncleared: Path, moderator: Moderator, source: Path, gone: list[str]
+) -> None:
+    before, run = outputs(uncleared), Path(f"{uncleared}.run")
+    for name in gone:
+        shutil.rmtree(run / name) if name == "parts" else (run / name).unlink()
+    assert review_file(moderator, source, uncleared, resume=True).rows == 120
+    assert outputs(uncleared) == before
+    assert not run.exists()
+
+
+def test_a_finished_review_whose_output_was_moved_away_is_done_anew(
+    uncleared: Path, moderator: Moderator, source: Path
+) -> None:
+    before = outputs(uncleared)
+    shutil.rmtree(f"{uncleared}.run/parts")
+    uncleared.unlink()
+    assert review_file(moderator, source, uncleared, resume=True).rows == 120
+    assert outputs(uncleared) == before
+
+
+@pytest.mark.parametrize("last", ["before", "after"])
+def test_an_output_in_parts_may_be_cut_off_when_it_is_put_in_its_place(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    def places(path: Path, target: Path) -> None:
+        if path.name != "parts" or last == "after":
+            put_in_place(path, target)
+        if path.name == "parts":
+            raise CutOffError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(review, "put_in_place", places)
+        patched.setattr(Run, "close", lambda self: self._lock.close())
+        with pytest.raises(CutOffError):
+            review_file(moderator, source, f"{tmp_path}/out/", form="csv")
+    assert (tmp_path / "out").exists() == (last == "after")
+    assert review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True).rows == 120
+    assert len(list((tmp_path / "out").iterdir())) > 5
+    assert not (tmp_path / "out.run").exists()
+    with pytest.raises(RecordError, match="is there already"):
+        review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True)
+
+
+def test_an_output_that_is_a_link_to_another_file_system(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, link, other = tmp_path / "whole.csv", tmp_path / "link" / "out.csv", tmp_path / "other" / "out.csv"
+    review_file(moderator, source, whole)
+    for path in (link, other):
+        path.parent.mkdir()
+    link.symlink_to(other)
+
+    def replace(path: Path, target: Path) -> None:
+        if (link.parent in Path(path).parents) != (link.parent in Path(target).parents):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        Path(path).rename(target)
+
+    monkeypatch.setattr("moderation.runs.os.replace", replace)
+    review_file(moderator, source, link)
+    assert link.is_symlink()
+    assert outputs(link) == outputs(whole)
+
+
+def test_an_output_in_parts_holds_nothing_else(tmp_path: Path, moderator: Moderator, source: Path) -> None:
+    run = begun(moderator, source, f"{tmp_path}/out/", form="csv")
+    (run / "parts" / ".part-000099.csv.0123").write_text("half, as a kill leaves it")
+    review_file(moderator, source, f"{tmp_path}/out/", form="csv", resume=True)
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {".csv"}
+
+
+@pytest.mark.parametrize("damage", ["gone", "no JSON"])
+@pytest.mark.parametrize("resume", [False, True])
+def test_without_its_manifest_nothing_that_is_done_is_thrown_away(
+    tmp_path: Path, moderator: Moderator, source: Path, damage: str, resume: bool
+) -> None:
+    target = tmp_path / "out.csv"
+    run = begun(moderator, source, target)
+    manifest = run / "manifest.json"
+    manifest.unlink() if damage == "gone" else manifest.write_text("{")
+    with pytest.raises(RunError, match="--restart to begin anew"):
+        review_file(moderator, source, target, resume=resume)
+    assert notes(run)
+    assert review_file(moderator, source, target, restart=True).rows == 120
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"restart": True}])
+def test_a_folder_of_somebody_else_is_left_alone(
+    tmp_path: Path, moderator: Moderator, source: Path, options: dict[str, bool]
+) -> None:
+    other = tmp_path / "out.csv.run" / "diary.txt"
+    other.parent.mkdir()
+    other.write_text("mine")
+    with pytest.raises(RunError, match=r"out\.csv\.run: holds 'diary\.txt', which is no part of a review"):
+        review_file(moderator, source, tmp_path / "out.csv", **options)
+    assert other.read_text() == "mine"
+
+
 def test_two_reviews_into_one_output_at_once_are_refused(tmp_path: Path, moderator: Moderator, source: Path) -> None:
     target = tmp_path / "out.csv"
 
@@ -259,17 +359,55 @@ def test_strict_stops_at_the_first_bad_row_and_keeps_what_was_done(
     assert outputs(target) == outputs(whole)
 
 
+def test_processes_that_are_there_already_find_files_in_another_folder(
+    tmp_path: Path, moderator: Moderator, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "in.csv").write_text(f"text\nthis is {name}\nclown\n" * 20 + "a,b\n")
+        monkeypatch.chdir(tmp_path / name)
+        assert review_file(moderator, "in.csv", "out.csv", jobs=2).rows == 60
+        assert f"this is {name}" in Path("out.csv").read_text()
+        out, problems = io.BytesIO(), list[RecordError]()
+        review_to_stream(moderator, ["in.csv"], out, "csv", problem=problems.append, jobs=2)
+        assert out.getvalue() == Path("out.csv").read_bytes()
+        assert [str(problem)[:14] for problem in problems] == ["in.csv: row 60"]
+
+
+def small_parts_command(source: Path, target: Path, policy: Path, model: Path) -> list[str]:
+    code = (
+        "import sys\nfrom moderation.batch import review\nfrom moderation.cli import main\n"
+        f"review.LINEAR_BYTES = {PART_BYTES}\nmain()"
+    )
+    options = ["--policy", str(policy), "--model", str(model), "--classifier", "linear", "--quiet"]
+    return [sys.executable, "-c", code, "review", str(source), "-o", str(target), "--jobs", "2", *options]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_review_and_its_processes_without_advice(
+    tmp_path: Path, source: Path, toy_file: Path, toy_model: Path, number: int, status: int
+) -> None:
+    target = tmp_path / "out.csv"
+    source.write_text(source.read_text() + "7,hello\n" * 20_000)
+    command = small_parts_command(source, target, toy_file, toy_model)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    journal, until = Path(f"{target}.run", "parts.jsonl"), time.monotonic() + 300
+    while not journal.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=300)
+    # A thread of loky's may still stumble over its own end.
+    assert (process.returncode, b"UserWarning" in told) == (status, False)
+    assert journal.exists()
+    assert not target.exists()
+
+
 def test_several_processes_give_the_same_bytes_and_survive_a_kill(
     tmp_path: Path, moderator: Moderator, source: Path, toy_file: Path, toy_model: Path
 ) -> None:
     whole, target = tmp_path / "whole.csv", tmp_path / "out.csv"
     review_file(moderator, source, whole)
-    code = (
-        "import sys\nfrom moderation.batch import review\nfrom moderation.cli import main\n"
-        f"review.LINEAR_BYTES = {PART_BYTES}\nmain()"
-    )
-    options = ["--policy", str(toy_file), "--model", str(toy_model), "--classifier", "linear", "--quiet"]
-    command = [sys.executable, "-c", code, "review", str(source), "-o", str(target), "--jobs", "2", *options]
+    command = small_parts_command(source, target, toy_file, toy_model)
     process = subprocess.Popen(command)
     try:
         journal, until = Path(f"{target}.run", "parts.jsonl"), time.monotonic() + 300

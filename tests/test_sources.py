@@ -75,9 +75,23 @@ def test_half_a_character_at_the_end_of_utf16_is_a_bad_row(tmp_path: Path) -> No
 
 def test_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("text\n")
-    for name in ("latin-x", "base64"):
+    for name in ("latin-x", "base64", "undefined"):
         with pytest.raises(RecordError, match=f"no encoding is named '{name}'"):
             list(read_all([str(tmp_path / "in.csv")], Reading(encoding=name)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "idna", "punycode"])
+def test_an_encoding_that_the_file_is_not_in_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "in.csv").write_text("id,text\n1,hello\n")
+    with pytest.raises(RecordError, match=rf"in\.csv: is not {encoding.upper()} .*--encoding"):
+        list(read_all([str(tmp_path / "in.csv")], Reading(encoding=encoding)))
+
+
+def test_half_a_surrogate_pair_of_an_encoding_that_has_it_is_a_bad_row(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes(b"text\nfine\nbad +2AA-\n")
+    fine, bad = read_all([str(tmp_path / "in.csv")], Reading(encoding="utf-7"))
+    assert isinstance(fine, Record)
+    assert isinstance(bad, RecordError)
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -95,6 +109,7 @@ def test_delimiters_are_told(tmp_path: Path, delimiter: str, name: str) -> None:
         ('id,text\n1,"C:\\new ""folder"""\n', ['C:\\new "folder"']),  # a backslash that is a letter like others
         ("text\none; two\nthree; four\n", ["one; two", "three; four"]),  # one column: the header has no separator
         ("id,text\r1,a\r2,b\r", ["a", "b"]),  # as old Macs end lines
+        ("\n\r\nid;text\n1;a\n", ["a"]),  # blank lines before the header
     ],
 )
 def test_dialects(tmp_path: Path, content: str, texts: list[str]) -> None:
@@ -105,6 +120,9 @@ def test_dialects(tmp_path: Path, content: str, texts: list[str]) -> None:
 def test_a_delimiter_that_is_named_is_used(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("id:text\n1:a, b\n")
     assert texts_of(tmp_path / "in.csv", Reading(delimiter=":")) == ["a, b"]
+    # How quotes are written is told from the file all the same.
+    (tmp_path / "in.csv").write_text('id:text\n1:"say \\"a: b\\""\n')
+    assert texts_of(tmp_path / "in.csv", Reading(delimiter=":")) == ['say "a: b"']
 
 
 # --------------------------------------------------------------------------- cut into parts
@@ -216,6 +234,13 @@ def test_a_compressed_file_that_was_cut_off_costs_its_end_only(tmp_path: Path, c
     assert [f"{row.values['id']},{row.comment.text}\n" for row in rows if isinstance(row, Record)] == lines[: len(rows)]
 
 
+@pytest.mark.parametrize("data", [b"\x1f\x8b", b"\x1f\x8bnonsense", b"\x28\xb5\x2f\xfdnonsense"])
+def test_a_compressed_file_of_which_nothing_can_be_read(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "in.csv").write_bytes(data)
+    with pytest.raises(RecordError, match=r"in\.csv: the file is damaged or cut off here"):  # not: is empty
+        list(read_all([str(tmp_path / "in.csv")], Reading()))
+
+
 # --------------------------------------------------------------------------- Parquet
 
 
@@ -267,7 +292,13 @@ def test_folders_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "all/out.csv.run/parts").mkdir(parents=True)
     (tmp_path / "all/out.csv.run/parts/part-000000.csv").touch()
     assert expand(["all"], [Path("all/out.csv")]) == ["all/a.csv", "all/b.csv", "all/deep/c.jsonl.gz"]
+    assert expand(["all"], [Path("all/deep"), Path("all/out.csv")]) == ["all/a.csv", "all/b.csv"]
     assert expand(["all/?.csv", "-", "no.csv"]) == ["all/a.csv", "all/b.csv", "-", "no.csv"]
+    # What reviews leave is no comment, for patterns as for folders, unless it is asked for.
+    assert expand(["all/**/*.*sv"], [Path("all/out.csv")]) == ["all/a.csv", "all/b.csv"]
+    assert expand(["all/**/*.jsonl*"]) == ["all/deep/c.jsonl.gz"]
+    assert expand(["all/*.run/parts/*"]) == ["all/out.csv.run/parts/part-000000.csv"]
+    assert expand(["all/*.errors.*"]) == ["all/x.csv.errors.jsonl"]
     (tmp_path / "odd[1].csv").touch()
     assert expand(["odd[1].csv"]) == ["odd[1].csv"]  # a name that looks like a pattern
     for nothing in ("all/z*.csv", "all/deep/none"):
@@ -275,6 +306,8 @@ def test_folders_and_patterns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             (tmp_path / nothing).mkdir()
         with pytest.raises(RecordError, match=r"fits no file|holds no"):
             expand([nothing])
+    with pytest.raises(RecordError, match="is no name"):
+        expand([""])  # of a shell's variable that is not set; not this folder
 
 
 def test_rows_of_several_files_are_numbered_in_each(tmp_path: Path) -> None:

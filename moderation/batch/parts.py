@@ -65,9 +65,9 @@ class Result:
     files
         SHA-256 of each file written, by name.
     data
-        The output, where there is no folder for it.
+        The output, where there is no folder for it; of a strict review that ended, up to there.
     problems
-        Its unreadable rows, as lines of JSON, each numbered within the part; where there is no folder.
+        Its unreadable rows, each numbered within the part; where there is no folder.
     stopped
         The unreadable row at which a strict review ended, numbered within the part.
     """
@@ -121,7 +121,7 @@ def review_part(
     """
     if identity_of(moderator) != identity:
         raise RunError("a worker has another policy or model than the review; install the same on all machines")
-    summary, problems = Summary(), []
+    summary, problems, stopped = Summary(), list[RecordError](), None
     binary, text = io.BytesIO(), io.StringIO(newline="")
     table = tables.TableWriter(binary, output.layout) if output.form == "parquet" else None
     writer = table or Writer(text, output.form, tabs=output.tabs, layout=output.layout, header=output.header)
@@ -131,7 +131,8 @@ def review_part(
             summary.unreadable += 1
             problems.append(RecordError(source.path, problem.row, problem.problem))
             if output.strict:
-                return Result(summary.counts(), stopped=problems[-1])
+                stopped = problems.pop()
+                break
         elif not isinstance(result, RecordError):
             summary.add(result[1])
         if told is not None and summary.rows % CHUNK_ROWS == 0:
@@ -140,7 +141,9 @@ def review_part(
         table.close()
     data = binary.getvalue() if table is not None else compressor(output.compression)(text.getvalue().encode())
     if output.folder is None:
-        return Result(summary.counts(), data=data, problems=tuple(problems))
+        return Result(summary.counts(), data=data, problems=tuple(problems), stopped=stopped)
+    if stopped is not None:
+        return Result(summary.counts(), stopped=stopped)
     files = {part_name(number, output): data}
     if problems:
         entries = ({"row": problem.row, "problem": problem.problem} for problem in problems)

@@ -29,7 +29,8 @@ from moderation.records import (
     tables,
 )
 from moderation.records.formats import compressor, parquet, plain_ending
-from moderation.runs import Receipt, Run, put_in_place, sync
+from moderation.records.stream import STDIN
+from moderation.runs import Receipt, Run, check_target, put_in_place, sync
 
 LINEAR_BYTES, ENCODER_BYTES = 1 << 20, 128 << 10
 """Input of one part: a second or a few of work for one core, with the linear stage alone and with the encoder."""
@@ -98,22 +99,23 @@ def review_file(
     RecordError
         When the source cannot be read or the target cannot be written; if strict, for an unreadable row.
     RunError
-        When a review was begun with another policy, model, input or options, or without `resume` at all.
+        When a review was begun with another policy, model, input or options, or without `resume` at all; when
+        a file is reviewed onto itself and a row of it cannot be read.
     """
-    job = _Job.prepare(moderator, source, target, columns, reading, form, strict)
     try:
-        run = Run.open(job.folder, job.identity, resume=resume, restart=restart)
+        job = _Job.prepare(moderator, source, target, columns, reading, form, strict)
+        run = Run.open(job.folder, job.identity, resume=resume, restart=restart, there=job.is_there())
     except OSError as error:
-        raise _unwritable(job.target, error) from error
+        raise _unwritable(Path(target), error) from error
     try:
-        if run.finished and resume and job.target.exists():
+        if run.finished:
             summary = Summary()
             for receipt in run.receipts:
                 summary.merge(receipt.counts)
             return summary
+        job.refuse_full_folder()
         summary = job.review(run, progress, jobs, scheduler)
         job.assemble(run)
-        run.finish()
     except OSError as error:
         raise _unwritable(job.target, error) from error
     finally:
@@ -153,12 +155,12 @@ class _Job:
             form = "tsv" if plain_ending(target) == ".tsv" else file_format(target)
             if target.is_dir():
                 raise RecordError(str(target), 0, "is a folder; name a file, or end it with / for an output in parts")
+            check_target(target)
         elif form is None:
             raise RecordError(str(target), 0, "name the format of an output in parts with --format")
-        elif target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise RecordError(str(target), 0, "is there already; name another folder")
-        if not target.parent.is_dir():
+        elif not target.parent.is_dir():
             raise RecordError(str(target), 0, f"{target.parent} is no folder; make it or name another target")
+        errors_file(target).exists()  # Its name must not be too long.
         absolute = target.resolve()
         folder = absolute.with_name(absolute.name + ".run")
         sources = [source] if isinstance(source, str | Path) else source
@@ -176,6 +178,15 @@ class _Job:
             part_bytes(moderator, whole.size),
             in_parts,
         )
+
+    def is_there(self) -> bool:
+        """Whether a finished review left its output in its place; a folder is moved there from the run."""
+        return not (self.folder / "parts").exists() if self.in_parts else self.target.exists()
+
+    def refuse_full_folder(self) -> None:
+        """Refuse to write parts into a folder that holds anything."""
+        if self.in_parts and self.target.exists() and (not self.target.is_dir() or any(self.target.iterdir())):
+            raise RecordError(str(self.target), 0, "is there already; name another folder")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -213,8 +224,7 @@ class _Job:
             for number, part in enumerate(chain(first, parts), done):
                 pending.append(part)
                 source = self.input.sources[part.source]
-                if scheduler is not None:
-                    source = replace(source, path=str(Path(source.path).resolve()))
+                source = source if workers == 1 else _found_anywhere(source)
                 task = (self.moderator, self.moderator_identity, self.output, source, number, part)
                 yield (*task, tell) if workers == 1 else task
 
@@ -225,8 +235,10 @@ class _Job:
         for result in call_each(review_part, tasks(), jobs=workers, scheduler=scheduler):
             part = pending.pop(0)
             if result.stopped is not None:
-                path, row = self.input.sources[part.source].path, rows_before[part.source] + result.stopped.row
-                raise RecordError(path, row, result.stopped.problem)
+                raise _numbered(result.stopped, self.input.sources[part.source].path, rows_before[part.source])
+            if result.counts["unreadable"] and self._onto_itself():
+                problem = f"{self.target}: is what is read, and would lose a row that cannot be; name another output"
+                raise RunError(problem)
             place = (part.source, part.start, part.end, part.digest, part.problem)
             run.add(Receipt(*place, result.rows, result.counts, result.files))
             rows_before[part.source] += result.rows
@@ -235,6 +247,9 @@ class _Job:
             if progress is not None:
                 progress(summary, share)
         return summary
+
+    def _onto_itself(self) -> bool:
+        return any(Path(source.path).resolve() == self.target.resolve() for source in self.input.sources)
 
     def _same(self, receipt: Receipt, part: Part | None) -> None:
         then = (receipt.source, receipt.start, receipt.end, receipt.digest, receipt.problem)
@@ -246,21 +261,23 @@ class _Job:
         """Put the output in its place, and beside it the causes of unreadable rows."""
         errors = errors_file(self.target)
         whole = run.folder / "errors"
-        with whole.open("w", encoding="utf-8") as stream:
+        # A file's name need be no text; so written it is an escape of JSON.
+        with whole.open("w", encoding="utf-8", errors="backslashreplace") as stream:
             unreadable = self._write_errors(run, stream)
             sync(stream)
         if unreadable:
             put_in_place(whole, errors.resolve())
         else:
             errors.unlink(missing_ok=True)
+        names = [run.parts / part_name(number, self.output) for number in range(len(run.receipts))]
         if self.in_parts:
-            for number in range(len(run.receipts)):
-                (run.parts / errors_name(number)).unlink(missing_ok=True)
-            put_in_place(run.parts, self.target)
+            for other in set(run.parts.iterdir()).difference(names):  # Causes, and what a kill left half written.
+                other.unlink()
+            run.finish()  # With the folder the parts go from the run, which must know then that they are done.
+            put_in_place(run.parts, self.target.resolve())
             return
         whole = run.folder / "output"
         with whole.open("wb") as out:
-            names = [run.parts / part_name(number, self.output) for number in range(len(run.receipts))]
             if self.output.form == "parquet":
                 tables.join(names, self.output.layout, out)
             else:
@@ -271,6 +288,7 @@ class _Job:
                             out.write(block)
             sync(out)
         put_in_place(whole, self.target.resolve())
+        run.finish()
 
     def _write_errors(self, run: Run, stream: IO[str]) -> int:
         before: Counter[int] = Counter()
@@ -318,7 +336,7 @@ def review_to_stream(
     """
     whole = Input(expand(sources), _reading(reading, None), interactive=jobs == 1)
     output = _output(whole, form, "", None, strict)
-    out.write(beginning(output))
+    _write_all(out, beginning(output))
     identity = identity_of(moderator)
     pending: list[Part] = []
     summary, rows_before = Summary(), Counter[int]()
@@ -326,23 +344,35 @@ def review_to_stream(
     def tasks() -> Iterator[tuple[Any, ...]]:
         for number, part in enumerate(whole.parts(part_bytes(moderator, whole.size))):
             pending.append(part)
-            yield moderator, identity, output, whole.sources[part.source], number, part
+            source = whole.sources[part.source]
+            yield moderator, identity, output, source if jobs == 1 else _found_anywhere(source), number, part
 
     for result in call_each(review_part, tasks(), jobs=jobs, window=WINDOW):
         part = pending.pop(0)
-        for found in (*result.problems, *((result.stopped,) if result.stopped else ())):
-            numbered = RecordError(found.source, rows_before[part.source] + found.row, found.problem)
-            if result.stopped:
-                raise numbered
-            if problem is not None:
-                problem(numbered)
-        out.write(result.data)
+        _write_all(out, result.data)
         out.flush()
+        place = (whole.sources[part.source].path, rows_before[part.source])
+        if result.stopped is not None:
+            raise _numbered(result.stopped, *place)
+        if problem is not None:
+            for found in result.problems:
+                problem(_numbered(found, *place))
         rows_before[part.source] += result.rows
         summary.merge(result.counts)
         if progress is not None:
             progress(summary, part.share)
     return summary
+
+
+def _numbered(found: RecordError, path: str, before: int) -> RecordError:
+    """Give a bad row of a part its number in the file."""
+    return RecordError(path, before + found.row, found.problem)
+
+
+def _write_all(out: IO[bytes], data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:  # A stream without a buffer may take a part only.
+        rest = rest[out.write(rest) :]
 
 
 def errors_file(target: Path) -> Path:
@@ -365,6 +395,11 @@ def _workers(moderator: Moderator, jobs: int | None, parts: int) -> int:
     import joblib
 
     return int(joblib.cpu_count())
+
+
+def _found_anywhere(source: Source) -> Source:
+    """Name a file so that processes find it whose working folder is another, such as that of an earlier review."""
+    return source if source.path == STDIN else replace(source, path=str(Path(source.path).resolve()))
 
 
 def _reading(reading: Reading | None, columns: Columns | None) -> Reading:

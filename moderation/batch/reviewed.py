@@ -1,11 +1,11 @@
 """Read an output back: each row with its decision."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from moderation.records import DECISION_COLUMNS, Columns, Record, read
+from moderation.records import TEXT_NAMES, Columns, Reading, Record, decision_names, expand, read_all
 
 JSON_CELLS = ("guidelines", "score", "scores", "threshold", "findings")
 
@@ -16,7 +16,7 @@ def reviewed(target: str | Path, columns: Columns | None = None) -> Iterator[tup
     Parameters
     ----------
     target
-        What `review_file` wrote, in any of its formats.
+        What `review_file` wrote, in any of its formats; a file or a folder of parts.
     columns
         Which columns hold the comment; guessed where None.
 
@@ -31,24 +31,13 @@ def reviewed(target: str | Path, columns: Columns | None = None) -> Iterator[tup
         When the file cannot be read, or is no output of ours.
     """
     names: dict[str, str] | None = None
-    for row in read(Path(target), columns or Columns()):
+    for row in read_all(expand([target]), Reading(columns or Columns(further=TEXT_NAMES))):
         if not isinstance(row, Record):
             raise row
         if names is None:
-            names = _names(row.values)
+            names = decision_names(row.values, str(target))
         decision = {"id": row.comment.id}
         for key, name in names.items():
             value = row.values[name]
             decision[key] = json.loads(value) if key in JSON_CELLS and isinstance(value, str) else value
         yield row, decision
-
-
-def _names(values: Mapping[str, Any]) -> dict[str, str]:
-    """Tell the columns that were added last: those with the most ``moderation_`` before them."""
-    names = {}
-    for key in DECISION_COLUMNS:
-        name = key
-        while f"moderation_{name}" in values:
-            name = f"moderation_{name}"
-        names[key] = name
-    return names

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
-from rich.console import Console
 
-from moderation.errors import MissingPackageError
+from moderation.cli.streams import Errors
+from moderation.errors import MissingPackageError, ModerationError
 from moderation.policy import Policy, load_policy
 
 
@@ -25,8 +25,9 @@ class Exit(IntEnum):
     UNUSABLE = 3
     ROWS_UNREADABLE = 4
     BUG = 70
-    READER_GONE = 141
     INTERRUPTED = 130
+    READER_GONE = 141
+    ENDED = 143
 
 
 class Stages(StrEnum):
@@ -41,6 +42,10 @@ class ReaderGoneError(Exception):
     """Whoever reads the output went away, so that no verdict was told."""
 
 
+class OutputError(ModerationError):
+    """Standard output, or a file, cannot be used, so that no verdict was told."""
+
+
 class _Commands(typer.core.TyperGroup):
     """Typer turns a reader that went away into status 1, which says «rejected»; this tells it apart."""
 
@@ -52,6 +57,11 @@ class _Commands(typer.core.TyperGroup):
                 sys.stdout.flush()
         except BrokenPipeError as error:
             raise ReaderGoneError from error
+        except OSError as error:
+            # What commands write they name themselves, unless it is this.
+            name, used = (error.filename, "used") if error.filename else ("standard output", "written")
+            problem = f"{name}: cannot be {used} ({error.strerror or 'it is closed'}); name another"
+            raise OutputError(problem) from error
 
 
 app = typer.Typer(
@@ -91,7 +101,7 @@ ClassifierOption = Annotated[
 ]
 
 
-ERRORS = Console(stderr=True)
+ERRORS = Errors(stderr=True)
 
 
 def policy_of(path: Path | None) -> Policy:

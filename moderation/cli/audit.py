@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from moderation.cli.app import ERRORS, Exit, Stages, app, shown
 from moderation.cli.serve import ConfigOption, StateOption, need_serving_packages
+from moderation.cli.streams import Output
 from moderation.decision import Verdict
 from moderation.errors import ModelError, PolicyError, RecordError
+from moderation.runs import check_target
 
 if TYPE_CHECKING:
     from moderation.service.audit import AuditLog
@@ -83,7 +84,7 @@ def search(
     with _opened(log, config, state) as opened:
         found = _search(id_, since, until, verdict, guideline, door, site, overruled)
         entries = opened.search(found, limit)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console = Output(highlight=False, width=None if sys.stdout.isatty() else 140)
     table = Table(box=None, pad_edge=False)
     for heading in ("time", "id", "site", "door", "verdict", "guidelines", "by", "score", "evidence", "said"):
         table.add_column(heading, overflow="fold")
@@ -309,6 +310,7 @@ def _write(rows: Iterable[Mapping[str, Any]], output: Path | None, chosen: Forma
     """Write the rows; a file appears only when it is complete."""
     if output is None:
         return _put(rows, sys.stdout.write, chosen)
+    check_target(output)
     part = output.with_name(output.name + ".part")
     try:
         with part.open("w", encoding="utf-8", newline="") as target:

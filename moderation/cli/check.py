@@ -5,11 +5,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
 from moderation.cli.app import ClassifierOption, Exit, ModelOption, PolicyOption, Stages, app, shown
+from moderation.cli.streams import Output
 from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.finding import Effect
@@ -31,6 +31,10 @@ def check(
             text = sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
         except UnicodeDecodeError as error:
             raise RecordError("-", 1, f"not UTF-8 at byte {error.start}; convert the text") from error
+        except OSError as error:
+            raise RecordError(
+                "-", 0, f"cannot be read ({error.strerror or 'it is closed'}); pipe a comment into it"
+            ) from error
     decision = Moderator.load(policy, model, classifier).review(text)
     if as_json:
         typer.echo(json.dumps(decision.to_dict(), ensure_ascii=False))
@@ -44,7 +48,7 @@ def check(
 
 
 def _explain(text: str, decision: Decision) -> None:
-    console = Console(highlight=False)
+    console = Output(highlight=False)
     console.print(underlined(text, decision))
     console.print(escape(decision.explain()))
     if decision.reason:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from moderation.cli.app import ERRORS, Exit, Stages, app, progress, shown
+from moderation.cli.streams import Output
+from moderation.errors import RecordError
 from moderation.moderator import Moderator
 
 if TYPE_CHECKING:
@@ -64,10 +65,11 @@ def compare(
     from moderation.comparison import compare as compared
     from moderation.comparison import page
     from moderation.records import Columns, Reading, expand, read_all
-    from moderation.report.review import check_target, write_page
+    from moderation.report.review import write_page
+    from moderation.runs import check_target
 
     if html is not None:
-        check_target(html)
+        check_target(html, source)
     a, b = _sides(policy or [], model or [], classifier or [])
     rows = read_all(expand([source]), Reading(Columns(text, id_)))
     with progress(quiet, "flips") as told:
@@ -81,6 +83,8 @@ def compare(
         typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
     else:
         _print(found, examples)
+    if label is not None and found.rows and not found.confusion[0].rows:
+        raise RecordError(str(source), 0, f"column {label!r} holds no label; write 1 or reject, 0 or approve")
     if found.unreadable:
         first = shown(str(found.problems[0]))
         problem = f"{source}: {found.unreadable} rows could not be read; the first: {first}"
@@ -123,7 +127,7 @@ def _print(found: "Comparison", examples: int) -> None:
     from moderation.comparison import APPROVED, REJECTED, SCORE, SIDES, THRESHOLD, by_flips
     from moderation.decision import Verdict
 
-    console = Console(highlight=False)
+    console = Output(highlight=False)
     for name, side in zip(SIDES, found.sides, strict=True):
         console.print(f"{name}: policy {side.policy}, model {side.model}, {side.stages}", markup=False, soft_wrap=True)
     share = f" ({found.flips / found.rows:.2%})" if found.rows else ""
@@ -174,7 +178,7 @@ def _print(found: "Comparison", examples: int) -> None:
             console.print(_line(one), soft_wrap=True)
 
 
-def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _table(console: Output, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     if not rows:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

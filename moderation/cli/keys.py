@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from moderation.cli.app import ERRORS, app, shown
 from moderation.cli.serve import ConfigOption, StateOption, need_serving_packages
+from moderation.cli.streams import Output
 
 keys = typer.Typer(
     help="Make, list and revoke the service's API keys.",
@@ -45,7 +45,7 @@ def list_(config: ConfigOption = None, state: StateOption = None) -> None:
     for key in _store(config, state).keys():
         rate = f"{key.rate:g}" if key.rate else ""
         table.add_row(key.id, shown(key.name), " ".join(key.scopes), key.site or "", rate, key.created)
-    Console(highlight=False, markup=False).print(table)
+    Output(highlight=False, markup=False).print(table)
 
 
 @keys.command(epilog="Example: moderation keys revoke abcdefgh")

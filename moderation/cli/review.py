@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from moderation.cli.app import (
 )
 from moderation.cli.check import evidence_spans, underlined
 from moderation.cli.pace import review_progress
+from moderation.cli.streams import Output
 from moderation.decision import Verdict
 from moderation.errors import RecordError
 from moderation.moderator import Moderator
@@ -114,11 +114,11 @@ def review(
     OUTPUT.errors.jsonl, and the exit status is 4. A review that was cut off goes on with --resume.
     """
     from moderation.batch import errors_file, review_file
-    from moderation.records import Columns, Reading
+    from moderation.records import Columns, Reading, listed
 
     _check_options(output, form, delimiter, backend, scheduler, resume=resume, restart=restart)
     if report is not None:
-        _check_report(output, report)
+        _check_report(output, report, sources)
     moderator = Moderator.load(policy, model, classifier)
     reading = Reading(Columns(text, id_, article, parent), encoding, delimiter)
     stream = output == "-" or (output is None and form is not None)
@@ -150,26 +150,33 @@ def review(
         raise typer.Exit(Exit.ROWS_UNREADABLE) from None
     if not quiet:
         _summarise(summary)
-    if report is not None and output is not None and summary.approved + summary.rejected:
+    if report is not None and output is not None and (summary.rows or not output.endswith("/")):
         from moderation.report import report_file
 
-        report_file(output, report, reading.columns, policy=moderator.policy)
+        tally = report_file(output, report, reading.columns, policy=moderator.policy)
+        if tally.unreadable:
+            problem = (
+                f"{report}: {tally.unreadable} decisions are left out, whose comment cannot be told from the output"
+            )
+            ERRORS.print(problem, markup=False, soft_wrap=True)
     if summary.unreadable:
         where = errors_file(Path(output)) if output and not stream else "the lines above"
         ERRORS.print(
-            f"{', '.join(sources)}: {summary.unreadable} rows could not be read; see {where}",
+            f"{listed(sources)}: {summary.unreadable} rows could not be read; see {where}",
             markup=False,
             soft_wrap=True,
         )
         raise typer.Exit(Exit.ROWS_UNREADABLE)
 
 
-def _check_report(output: str | None, report: Path) -> None:
-    from moderation.report.review import check_target
+def _check_report(output: str | None, report: Path, sources: list[str]) -> None:
+    from moderation.runs import check_target
 
     if output in (None, "-"):
         raise typer.BadParameter("name a file with -o, of which the report is made", param_hint="--report")
-    check_target(report)
+    check_target(report, *map(Path, sources))
+    if output is not None and report.resolve() == Path(output).resolve():
+        raise typer.BadParameter("is the output as well; name another file", param_hint="--report")
 
 
 def _check_options(
@@ -227,7 +234,7 @@ def _show(moderator: Moderator, sources: list[str], reading: "Reading", strict: 
     from moderation.batch import Summary, review_rows
     from moderation.records import expand, read_all
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console = Output(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table(pad_edge=False, box=None)
     for heading, limit in (
         ("id", 12),

@@ -9,7 +9,7 @@ from moderation.decision import Decision
 from moderation.errors import RecordError
 from moderation.labels import guessed_label, label_of
 from moderation.moderator import Moderator
-from moderation.records import Record
+from moderation.records import Record, listed
 
 CHUNK_ROWS = 1000
 
@@ -50,8 +50,8 @@ def compare(
             continue
         record, one, other = row
         if not found.rows and label is not None and label not in record.values:
-            have = ", ".join(record.values)
-            raise RecordError("the comments", 0, f"have no column {label!r}; their columns are {have}")
+            problem = f"have no column {label!r}; their columns are {listed(record.values)}"
+            raise RecordError("the comments", 0, problem)
         label = label or guessed_label(record.values)
         found.add(record, one, other, label_of(record.values.get(label)) if label else None)
         if progress is not None and done % CHUNK_ROWS == 0:

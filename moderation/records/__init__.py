@@ -2,9 +2,9 @@
 
 from moderation.records import tables
 from moderation.records.formats import compression_of, file_format
-from moderation.records.rows import MAX_TEXT_CHARACTERS, Columns, Record, guessed
+from moderation.records.rows import DECISION_COLUMNS, MAX_TEXT_CHARACTERS, TEXT_NAMES, Columns, Record, guessed, listed
 from moderation.records.sources import Input, Part, Reading, Source, expand, read, read_all, rows_of
-from moderation.records.writer import DECISION_COLUMNS, Layout, Writer
+from moderation.records.writer import Layout, Writer, decision_names
 
 __all__ = [
     "Columns",
@@ -16,11 +16,14 @@ __all__ = [
     "Reading",
     "Record",
     "Source",
+    "TEXT_NAMES",
     "Writer",
     "compression_of",
+    "decision_names",
     "expand",
     "file_format",
     "guessed",
+    "listed",
     "read",
     "read_all",
     "rows_of",

@@ -62,7 +62,7 @@ def known_encoding(name: str, source: str) -> str:
     try:
         encoding = codecs.lookup(name).name
         "a".encode(encoding)
-    except LookupError:
+    except (LookupError, UnicodeError):  # One is named «undefined», and is.
         raise RecordError(source, 0, f"no encoding is named {name!r}; try utf-8 or windows-1252") from None
     return "utf-8" if encoding in ("utf-8-sig", "ascii") else encoding
 
@@ -78,20 +78,20 @@ def like_ascii(encoding: str) -> bool:
     return len(every) == 256 and every[:128] == bytes(range(128)).decode("ascii")
 
 
-def dialect_of(sample: bytes, encoding: str, usual: str, *, final: bool) -> Dialect:
+def dialect_of(sample: bytes, encoding: str, delimiters: str, *, final: bool) -> Dialect:
     """Tell the dialect in which most rows have as many cells as the header.
 
     Parameters
     ----------
-    usual
-        The delimiter to take where none does better.
+    delimiters
+        Those that may be; the first is taken where none does better.
     final
         Whether the sample is the whole file.
     """
     text = sample.decode(encoding, "surrogateescape")
-    head = text.partition("\n")[0]
-    best, most = Dialect(usual), 0.0
-    for delimiter in (usual, *(other for other in DELIMITERS if other != usual)):
+    head = text.lstrip("\r\n").partition("\n")[0]
+    best, most = Dialect(delimiters[0]), 0.0
+    for delimiter in delimiters:
         if delimiter not in head:
             continue
         for backslash in (False, True) if '\\"' in text else (False,):

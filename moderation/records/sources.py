@@ -16,6 +16,7 @@ from moderation.records.cutting import MAX_ROW_BYTES, Cutter, Dialect
 from moderation.records.formats import FORMATS, file_format, plain_ending
 from moderation.records.rows import TEXT_NAMES, Columns, Record, guessed, record_of
 from moderation.records.sniffing import (
+    DELIMITERS,
     SAMPLE_BYTES,
     dialect_of,
     encoding_of,
@@ -23,7 +24,7 @@ from moderation.records.sniffing import (
     like_ascii,
 )
 from moderation.records.stream import STDIN, Stream, recoded, unreadable
-from moderation.records.text import Values, csv_rows, json_rows, not_unicode
+from moderation.records.text import Values, csv_rows, json_rows, not_unicode, wrong_bytes
 
 PART_BYTES = 1 << 20
 
@@ -131,7 +132,7 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
     Parameters
     ----------
     leave_out
-        Files that a folder or pattern does not stand for.
+        Files, and folders with all that is in them, that a folder or pattern does not stand for.
 
     Raises
     ------
@@ -141,17 +142,25 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
     absent = {path.resolve() for path in leave_out}
     found: list[str] = []
     for name in map(str, names):
+        if not name:  # Which would be this folder.
+            raise RecordError("''", 0, "is no name; name a file of comments, or . for this folder")
         path = Path(name)
-        if path.is_dir():
+        try:
+            folder, there = path.is_dir(), path.exists()
+        except OSError as error:  # Such as a name that is too long.
+            raise unreadable(name, error) from error
+        if folder:
             inside = [str(file) for file in sorted(path.rglob("*")) if _readable(file.relative_to(path), file)]
             problem = "holds no .csv, .tsv, .jsonl, .ndjson or .parquet file; cannot be read as a file of comments"
-        elif name != STDIN and not path.exists() and glob.has_magic(name):
-            inside = sorted(file for file in glob.glob(name, recursive=True) if Path(file).is_file())
+        elif name != STDIN and not there and glob.has_magic(name):
+            inside = sorted(
+                file for file in glob.glob(name, recursive=True) if Path(file).is_file() and not _ours(file, name)
+            )
             problem = "fits no file; mend the pattern"
         else:
             found.append(name)
             continue
-        inside = [file for file in inside if Path(file).resolve() not in absent]
+        inside = [file for file in inside if absent.isdisjoint(((own := Path(file).resolve()), *own.parents))]
         if not inside:
             raise RecordError(name, 0, problem)
         found.extend(inside)
@@ -159,8 +168,14 @@ def expand(names: Iterable[str | Path], leave_out: Sequence[Path] = ()) -> list[
 
 
 def _readable(inside: Path, file: Path) -> bool:
-    hidden = any(part.startswith((".", "_")) or part.endswith(".run") for part in inside.parts)
-    return not hidden and plain_ending(file) in FORMATS and not file.name.endswith(".errors.jsonl") and file.is_file()
+    hidden = any(part.startswith((".", "_")) for part in inside.parts)
+    return not hidden and not _ours(str(inside)) and plain_ending(file) in FORMATS and file.is_file()
+
+
+def _ours(file: str, pattern: str = "") -> bool:
+    """Whether a file is what a review leaves beside its output, unless the pattern asks for such."""
+    run = any(part.endswith(".run") for part in Path(file).parts) and ".run" not in pattern
+    return run or (file.endswith(".errors.jsonl") and ".errors" not in pattern)
 
 
 class Input:
@@ -252,8 +267,13 @@ def rows_of(source: Source, part: Part, before: int = 0) -> Iterator[Record | Re
     for number, row in enumerate(rows, before + 1):
         if isinstance(row, str):
             yield RecordError(source.path, number, row)
+            continue
+        try:
+            record = record_of(source.path, number, row[0], source.columns, row[1])
+        except UnicodeDecodeError:  # Of Parquet, whose texts become Python's only here.
+            yield RecordError(source.path, number, wrong_bytes("utf-8"))
         else:
-            yield record_of(source.path, number, row[0], source.columns, row[1])
+            yield record
 
 
 def read(path: Path, columns: Columns) -> Iterator[Record | RecordError]:
@@ -325,7 +345,10 @@ def _look_at_text(path: str, form: str, stream: Stream, reading: Reading, regula
         raw, final = stream.sample(wanted, whole=regular)
         encoding = known_encoding(reading.encoding, path) if reading.encoding else encoding_of(raw, path)
         laid = encoding if like_ascii(encoding) else "utf-8"
-        sample = b"".join(recoded(iter((raw,)), encoding))
+        try:
+            sample = b"".join(recoded(iter((raw,)), encoding))
+        except UnicodeError as error:  # Such as UTF-16 without its mark.
+            raise RecordError(path, 0, f"is not {encoding.upper()} ({error}); name another --encoding") from error
         mark = len(BOM_UTF8) if laid == "utf-8" and sample.startswith(BOM_UTF8) else 0
         rows = sample[mark:]
         form = form or ("jsonl" if rows.lstrip().startswith(b"{") else "csv")
@@ -334,8 +357,7 @@ def _look_at_text(path: str, form: str, stream: Stream, reading: Reading, regula
         dialect = None
         if form == "csv":
             usual = "\t" if path != STDIN and plain_ending(Path(path)) == ".tsv" else ","
-            known = Dialect(reading.delimiter) if reading.delimiter else None
-            dialect = known or dialect_of(rows, laid, usual, final=final)
+            dialect = dialect_of(rows, laid, reading.delimiter or usual + DELIMITERS, final=final)
             found = _header(path, rows, dialect, laid, reading.columns, enough)
         else:
             found = _first_object(path, rows, laid, reading.columns, enough)
@@ -353,10 +375,12 @@ def _header(
     path: str, sample: bytes, dialect: Dialect, encoding: str, columns: Columns, final: bool
 ) -> _Beginning | None:
     """Read the names of a CSV file's columns; None when the sample is too short for them."""
-    end = Cutter(dialect, encoding).row(sample, 0, final)
+    # Blank lines before the header are no rows either.
+    begin = len(sample) - len(sample.lstrip(b"\r\n"))
+    end = Cutter(dialect, encoding).row(sample, begin, final)
     if end is None:
         return None
-    text = sample[:end].decode(encoding, "surrogateescape")
+    text = sample[begin:end].decode(encoding, "surrogateescape")
     if not_unicode(text):
         raise RecordError(path, 0, f"the header is not {encoding.upper()}; name its encoding with --encoding")
     try:

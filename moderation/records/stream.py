@@ -77,7 +77,9 @@ class Stream:
         while length < size and not ended:
             try:
                 block = self._read(eager=not whole)
-            except DamagedError:
+            except DamagedError as error:
+                if not length:
+                    raise RecordError(self._path, 0, str(error)) from error
                 ended = True  # Comes again when the rows are read.
                 break
             ended = not block
@@ -129,5 +131,5 @@ def recoded(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         return
     decoder = codecs.getincrementaldecoder(encoding)("moderation.bad-row")
     for block in blocks:
-        yield decoder.decode(block).encode("utf-8", "surrogateescape")
-    yield decoder.decode(b"", True).encode("utf-8", "surrogateescape")
+        yield decoder.decode(block).encode("utf-8", "surrogatepass")
+    yield decoder.decode(b"", True).encode("utf-8", "surrogatepass")

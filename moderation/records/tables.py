@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,11 +34,19 @@ class TableRow(Mapping[str, Any]):
         place = self.batch.schema.get_field_index(name)
         if place < 0:
             raise KeyError(name)
-        value = self.batch.column(place)[self.index]
+        column = self.batch.column(place)
+        value = column[self.index]
+        # Python's times end at microseconds and with the year 9999; Arrow tells what it can of others.
         try:
             return value.as_py()
-        except ValueError:  # Python's times end at microseconds.
+        except UnicodeDecodeError:
+            raise  # A text is never told in other words.
+        except (ValueError, OverflowError):
+            pass
+        try:
             return value.cast("string").as_py()
+        except (ValueError, NotImplementedError):  # One within a list, or of a time zone that is unknown here.
+            return " ".join(column.slice(self.index, 1).to_string().split())
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.batch.schema.names)
@@ -232,7 +241,10 @@ class TableWriter:
 
         if not self._batches:
             return list(pa.Table.from_pylist(self._values, schema=self._own.remove_metadata()).columns)
-        taken = pa.Table.from_batches([batch.take(pa.array(indices)) for batch, indices in self._batches])
+        # Slices, since Arrow can take single rows of some types only.
+        taken = pa.Table.from_batches(
+            [batch.slice(start, end - start) for batch, indices in self._batches for start, end in _stretches(indices)]
+        )
         columns = []
         for column in self._own:
             if column.name in taken.column_names:
@@ -240,6 +252,13 @@ class TableWriter:
             else:
                 columns.append(pa.nulls(len(taken), column.type))
         return columns
+
+
+def _stretches(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Give rising numbers as half-open stretches without a gap."""
+    gaps = [place for place, (one, after) in enumerate(pairwise(indices), 1) if after != one + 1]
+    for first, last in pairwise((0, *gaps, len(indices))):
+        yield indices[first], indices[last - 1] + 1
 
 
 def output_schema(layout: Layout) -> Any:

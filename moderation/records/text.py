@@ -5,12 +5,16 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from moderation.records.cutting import Dialect
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+MAX_NESTING = 100
+"""A JSON object that is nested deeper is a bad row, wherever it is read; Python's own limit depends on the place."""
 
 Values = tuple[Mapping[str, Any], str]
 """A row's columns and, where it is JSON, as it was written."""
@@ -75,10 +79,22 @@ def json_rows(data: bytes, encoding: str) -> Iterator[Values | str]:
             continue
         if not isinstance(values, dict):
             yield "not a JSON object; one object a line"
+        elif line.count("[") + line.count("{") > MAX_NESTING and _nested_too_deep(values):
+            yield f"nested more than {MAX_NESTING} deep; flatten it"
         elif (not clean or _ESCAPED_SURROGATE.search(line)) and not_unicode(values):
             yield wrong_bytes(encoding)
         else:
             yield values, line.strip()
+
+
+def _nested_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_NESTING + 1):
+        lists = [
+            outer.values() if isinstance(outer, dict) else outer for outer in level if isinstance(outer, dict | list)
+        ]
+        level = list(chain.from_iterable(lists))
+    return bool(level)
 
 
 def _decoded(data: bytes, encoding: str) -> tuple[str, bool]:

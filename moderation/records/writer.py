@@ -10,20 +10,8 @@ from typing import IO, Any
 
 from moderation.decision import Decision
 from moderation.errors import RecordError
-from moderation.records.rows import Record
-
-DECISION_COLUMNS = (
-    "verdict",
-    "guidelines",
-    "reason",
-    "score",
-    "scores",
-    "threshold",
-    "decided_by",
-    "findings",
-    "policy",
-    "model",
-)
+from moderation.records.rows import DECISION_COLUMNS, Record
+from moderation.records.text import wrong_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +59,24 @@ class Layout:
         return None
 
 
+def decision_names(columns: Iterable[str], source: str) -> dict[str, str]:
+    """Find under which name each of `DECISION_COLUMNS` was written: the last of those that it may have.
+
+    Raises
+    ------
+    RecordError
+        When one is not there.
+    """
+    columns, names = tuple(columns), {}
+    for key in DECISION_COLUMNS:
+        for name in columns:
+            if name.endswith(key) and not name.removesuffix(key).replace("moderation_", ""):
+                names[key] = name
+        if key not in names:
+            raise RecordError(source, 0, f"has no column {key!r}; name a file that `moderation review` wrote")
+    return names
+
+
 class Writer:
     """Writes rows with their decisions, the input's columns first and as they were.
 
@@ -103,7 +109,7 @@ class Writer:
         -------
         RecordError or None
             Why the row was not written: in CSV, a column that the first row does not have; in any
-            format, one that has the name of a decision's column.
+            format, one that has the name of a decision's column, or bytes that are no text.
         """
         if self._layout is None:
             self._layout = Layout.of(record.values)
@@ -111,14 +117,19 @@ class Writer:
         layout = self._layout
         if problem := layout.clash(record):
             return problem
-        given = decision.to_dict()
+        try:
+            return self._write(layout, record, decision.to_dict())
+        except UnicodeDecodeError:  # Of Parquet, whose texts become Python's only here.
+            return RecordError("", record.row, wrong_bytes("utf-8"))
+
+    def _write(self, layout: Layout, record: Record, given: Mapping[str, Any]) -> RecordError | None:
         if self._form == "jsonl":
-            named = _JSON({name: given[key] for key, name in layout.names.items()})
+            named = _json({name: given[key] for key, name in layout.names.items()})
             if record.raw:
                 # Numbers, escapes and spaces stay as they were written.
                 own = record.raw[:-1].rstrip()
             else:
-                own = _JSON(dict(record.values))[:-1]
+                own = _json(dict(record.values))[:-1]
             self._stream.write(f"{own}{', ' if len(record.values) else ''}{named[1:]}\n")
             return None
         if problem := layout.unknown(record):
@@ -143,7 +154,23 @@ def _plain(value: Any) -> str:
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-_JSON = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encode
+
+
+def _json(value: Any) -> str:
+    try:
+        return _ENCODE(value)
+    except ValueError:
+        return _ENCODE(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    """Give None for the numbers that JSON has not, as the JSON of browsers does."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> str:
@@ -151,7 +178,9 @@ def _cell(value: Any) -> str:
         return value
     if value is None:
         return ""
-    # As JSON has them, without its detour.
-    if type(value) is float and isfinite(value):
-        return repr(value)
-    return _JSON(value) if value != [] else "[]"
+    # As JSON has them, without its detour, and those that it has not.
+    if type(value) is float:
+        return repr(value) if isfinite(value) else json.dumps(value)
+    if isinstance(value, bool | int | float | list | Mapping):
+        return _json(value) if value != [] else "[]"
+    return _plain(value)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from moderation.decision import Decision, Verdict
 from moderation.errors import RecordError
 from moderation.finding import Effect, Finding
 from moderation.labels import guessed_label, label_of
-from moderation.records import DECISION_COLUMNS, Columns, Reading, Record, expand, read_all
+from moderation.records import TEXT_NAMES, Columns, Reading, Record, decision_names, expand, listed, read_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,10 @@ def read_decided(
     RecordError
         When you loop over the generator and the file has no such columns (row 0).
     """
-    rows = read_all(expand([path]), Reading(columns or Columns()))
+    columns = columns or Columns()
+    if columns.text is None:
+        columns = replace(columns, further=TEXT_NAMES)
+    rows = read_all(expand([path]), Reading(columns))
     yield from decided_rows(rows, str(path), label)
 
 
@@ -68,9 +71,9 @@ def decided_rows(
             yield row
             continue
         if names is None:
-            names = _decision_columns(row.values, source)
+            names = decision_names(row.values, source)
             if label is not None and label not in row.values:
-                raise RecordError(source, 0, f"has no column {label!r}; its columns are {', '.join(row.values)}")
+                raise RecordError(source, 0, f"has no column {label!r}; its columns are {listed(row.values)}")
         label = label or guessed_label(row.values)
         try:
             decision = _decision(row, names)
@@ -83,18 +86,6 @@ def decided_rows(
             yield RecordError(source, row.row, problem)
             continue
         yield Decided(row, decision, label_of(row.values.get(label)) if label else None)
-
-
-def _decision_columns(values: Mapping[str, Any], source: str) -> dict[str, str]:
-    """Find under which name each part of the decision was written: it stands last of those that it may have."""
-    names: dict[str, str] = {}
-    for key in DECISION_COLUMNS:
-        for name in values:
-            if name.endswith(key) and not name.removesuffix(key).replace("moderation_", ""):
-                names[key] = name
-        if key not in names:
-            raise RecordError(source, 0, f"has no column {key!r}; name a file that `moderation review` wrote")
-    return names
 
 
 def _decision(row: Record, names: Mapping[str, str]) -> Decision:

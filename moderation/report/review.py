@@ -1,6 +1,5 @@
 """The report of a decided file."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from moderation.report.decided import Decided, read_decided
 from moderation.report.drawing import curve, histogram
 from moderation.report.page import render
 from moderation.report.tally import SAMPLE, Tally
+from moderation.runs import check_target, write_whole
 
 MOST_ACTIVE = 12
 """Rules that are seen at once; the others stand behind a click."""
@@ -65,7 +65,7 @@ def report_file(
         When jinja2 is not installed.
     """
     source, target = Path(source), Path(target)
-    check_target(target)
+    check_target(target, source)
     tally = count(read_decided(source, columns, label), sample, progress)
     if not tally.rows and tally.problems:
         raise tally.problems[0]
@@ -97,19 +97,6 @@ def count(
     return tally
 
 
-def check_target(target: Path) -> None:
-    """Refuse a target that cannot be written, before anything is counted for it.
-
-    Raises
-    ------
-    RecordError
-        Naming the target.
-    """
-    cause = "it is a folder" if target.is_dir() else f"{target.parent} is no folder"
-    if target.is_dir() or not target.parent.is_dir():
-        raise RecordError(str(target), 0, f"cannot be written ({cause}); name another target")
-
-
 def write_page(target: Path, page: str) -> None:
     """Write a page; it appears only when it is complete.
 
@@ -118,14 +105,11 @@ def write_page(target: Path, page: str) -> None:
     RecordError
         When it cannot be written.
     """
-    part = target.with_name(f"{target.name}.part")
     try:
-        part.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(part, target)
+        # A file's name, which the page tells, need be no text.
+        write_whole(target.resolve(), page.encode(errors="replace"))
     except OSError as error:
         raise RecordError(str(target), 0, f"cannot be written ({error.strerror}); name another target") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _context(tally: Tally, source: Path, policy: Policy | None) -> dict[str, Any]:
