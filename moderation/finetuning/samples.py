@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from moderation import datasets
 from moderation.attacks import ATTACKS, content_words
 from moderation.classifier import OUTPUTS, Array
@@ -24,9 +22,6 @@ BATCH_TOKENS = 3072
 """Tokens in a batch, padding included."""
 SAMPLE_TOKENS = 128
 """Tokens of a comment's passage that are learned."""
-
-MOST_OTHERS = 4
-"""Harmless comments around a padded one."""
 
 EXCHANGED_SHARE = 0.5
 """Of the comments that name a group and are of no public source, how many are learned with the other group's name."""
@@ -48,8 +43,6 @@ class Sample:
         Which share of the annotators marked each token, where they did; None elsewhere.
     public
         Whether it is of a public source.
-    plain
-        The tokens of the comment as it was written, where it is learned otherwise; empty elsewhere.
     """
 
     ids: tuple[int, ...]
@@ -57,7 +50,6 @@ class Sample:
     weight: float
     marked: tuple[float, ...] | None
     public: bool
-    plain: tuple[int, ...] = ()
 
 
 _PUNCTUATION = re.compile(r"[^\w\s']+")
@@ -68,7 +60,7 @@ _DISGUISES = ("misspelling", "joining", "leetspeak", "masking", "spacing", "stre
 class Samples:
     """Draws each stage's comments from the training folds, and disturbs some of them.
 
-    What is disturbed: punctuation lost, some words disguised, harmless comments around it, a group exchanged.
+    What is disturbed: punctuation lost, some words disguised, a harmless comment before or after, a group exchanged.
     Without it the model would learn from style, which tells the sources apart. Of a long comment the passage is
     learned that would be read.
 
@@ -108,64 +100,37 @@ class Samples:
             lines: dict[str, list[Labelled]] = {}
             for row in rows:
                 lines.setdefault(row.line or row.text, []).append(row)
-            always, sometimes = divmod(stage.often.get(rows[0].source, stage.own), 1)
+            times = stage.often.get(rows[0].source, stage.own)
             for fillings in lines.values():
-                times = int(always) + (chance.random() < sometimes)
                 drawn.extend((row, 1.0) for row in chance.sample(fillings, min(times, len(fillings))))
                 drawn.extend((fillings[0], 1.0) for _ in range(times - len(fillings)))
         chance.shuffle(drawn)
-        return [self._sample(row, weight, stage, chance) for row, weight in drawn]
+        return [self._sample(row, weight, chance) for row, weight in drawn]
 
-    def _sample(self, row: Labelled, weight: float, stage: Stage, chance: random.Random) -> Sample:
+    def _sample(self, row: Labelled, weight: float, chance: random.Random) -> Sample:
         labels = tuple(-1.0 if value is None else float(value) for value in (row.labels[n] for n in _LABELS))
         public = is_public(row.source)
         shares = self._shares.get(row.text) if row.source == _SPAN_SOURCE else None
-        written = row.text if shares is not None else self._disturbed(row.text, stage, chance)
-        before, after = self._others(len(written), stage, chance)
-        comment = fold(before + written + after, self._words)
+        comment = fold(row.text if shares is not None else self._disturbed(row.text, chance), self._words)
         text = comment.skeleton.text
         if not public and (other := exchanged(text)) is not None and chance.random() < EXCHANGED_SHARE:
             text = other
-        start, tokens = self._read(text)
-        marked = None
-        if shares is not None:
-            around = [np.zeros(len(part), dtype=np.float32) for part in (before, after)]
-            marked = marked_tokens(comment.skeleton, start, tokens, np.concatenate([around[0], shares, around[1]]))
-        plain: tuple[int, ...] = ()
-        if stage.taught and public and before + written + after != row.text:
-            plain = self._read(fold(row.text, self._words).skeleton.text)[1].ids
-        return Sample(tokens.ids, labels, weight, marked, public, plain)
-
-    def _read(self, text: str) -> tuple[int, Tokens]:
-        """Give where the passage begins that is learned, and its tokens."""
         start, end = self._linear.passage(text, PASSAGE_CHARACTERS)
-        return start, self._tokeniser.tokens(text[start:end], SAMPLE_TOKENS)
+        tokens = self._tokeniser.tokens(text[start:end], SAMPLE_TOKENS)
+        marked = None if shares is None else marked_tokens(comment.skeleton, start, tokens, shares)
+        return Sample(tokens.ids, labels, weight, marked, public)
 
-    def _disturbed(self, text: str, stage: Stage, chance: random.Random) -> str:
+    def _disturbed(self, text: str, chance: random.Random) -> str:
         if chance.random() < 0.15:
             text = _PUNCTUATION.sub(" ", text)
-        if chance.random() < stage.disguised and (words := content_words(text)):
+        if chance.random() < 0.3 and (words := content_words(text)):
             attack = ATTACKS[chance.choice(_DISGUISES)]
             text = attack(text, chance, sorted(chance.sample(words, min(len(words), chance.randint(1, 3)))))
+        if chance.random() < 0.3:
+            other = chance.choice(self._harmless)
+            if len(other) + len(text) < PASSAGE_CHARACTERS:  # Else what breaks the guideline might not be read.
+                text = f"{other} {text}" if chance.random() < 0.5 else f"{text} {other}"
         return text
-
-    def _others(self, size: int, stage: Stage, chance: random.Random) -> tuple[str, str]:
-        """Give harmless comments to write before and after one of so many characters, often none.
-
-        No more than would be read with it, else what breaks the guideline might not be.
-        """
-        before, after = "", ""
-        if chance.random() < stage.padded:
-            for _ in range(chance.randint(1, MOST_OTHERS)):
-                other = chance.choice(self._harmless)
-                size += len(other) + 1
-                if size > PASSAGE_CHARACTERS:
-                    break
-                if chance.random() < 0.5:
-                    before += f"{other} "
-                else:
-                    after += f" {other}"
-        return before, after
 
 
 def is_public(source: str) -> bool:

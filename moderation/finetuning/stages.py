@@ -14,34 +14,29 @@ class Stage:
     rows
         How many rows of a source are drawn, the source's own order shuffled; those not named give none.
     own
-        How often each line of our own sentences is drawn, with another filling each time; 0.5 draws half of them.
+        How often each line of our own sentences is drawn, with another filling each time.
     learning_rate
         Peak; it falls to nothing at the end.
     often
         How often instead, for some of our own sources.
-    padded
-        Share of the comments that are learned among harmless ones.
-    disguised
-        Share of the comments of which some words are disguised.
     start
         Earlier stages whose mean weights it begins with; where none is named it goes on from the one before.
     taught
-        Whether public comments are labelled by what the network says of them, undisturbed, as the stage begins: so what
-        it makes of them stays, however they are written.
+        Whether public comments are labelled by the network as the stage begins, so that what it makes of them stays.
     """
 
     name: str
     rows: dict[str, int]
-    own: float
+    own: int
     learning_rate: float
-    often: dict[str, float] = field(default_factory=dict)
-    padded: float = 0.3
-    disguised: float = 0.3
+    often: dict[str, int] = field(default_factory=dict)
     start: tuple[str, ...] = ()
     taught: bool = False
 
 
 NEWEST = (
+    "implicit_attack",
+    "lawful_heat",
     "twins_adverts",
     "twins_channels",
     "twins_conduct",
@@ -62,10 +57,7 @@ NEWEST = (
     "twins_voices",
     "twins_vulgar",
 )
-"""Files of our own sentences that no earlier stage than "ours" has seen of the model shipped."""
-
-LATEST = ("implicit_attack", "lawful_heat")
-"""Files that only the last stage has seen."""
+"""Files of our own sentences that no earlier stage of the model shipped has seen."""
 
 STAGES = (
     Stage(
@@ -176,46 +168,6 @@ STAGES = (
         start=("broad", "near", "own", "long", "last"),
         taught=True,
     ),
-    Stage(
-        "steady",
-        {
-            "civil-toxic-spans": 12_000,
-            "jigsaw-subsets": 12_000,
-            "hatemoji": 1_000,
-            "edos": 1_000,
-            "implicit-hate": 1_500,
-            "wiki-context-toxicity": 1_500,
-            "davidson": 1_000,
-            "hatexplain": 1_000,
-            "paradetox": 1_500,
-            "youtube-spam": 1_300,
-        },
-        0.5,
-        6e-5,
-        padded=0.5,
-        disguised=0.4,
-        taught=True,
-    ),
-    Stage(
-        "latest",
-        {
-            "civil-toxic-spans": 5_000,
-            "jigsaw-subsets": 5_000,
-            "hatemoji": 300,
-            "edos": 300,
-            "implicit-hate": 600,
-            "wiki-context-toxicity": 500,
-            "davidson": 300,
-            "hatexplain": 300,
-            "paradetox": 500,
-            "youtube-spam": 1_300,
-        },
-        0.15,
-        6e-5,
-        {f"own:{name}": 4 for name in LATEST},
-        padded=0.4,
-        taught=True,
-    ),
 )
 
 ROUTING = Stage(
@@ -240,7 +192,5 @@ ROUTING = Stage(
     },
     3,
     0.0,
-    padded=0.2,
-    disguised=0.12,
 )
 """What the router learns from the encoder, labels and all."""
