@@ -16,8 +16,6 @@ AHEAD = 3
 """Tasks that are handed out for each worker, so that none waits for the next."""
 WATCH_SECONDS = 1.0
 
-_watching = False
-
 
 def call_each(
     function: Callable[..., T],
@@ -74,13 +72,20 @@ def _in_processes(
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    work = delayed(_watched)
     try:
         while True:
             taken = islice(tasks, jobs * window) if window else tasks
-            pool = Parallel(jobs, backend="loky", batch_size=1, pre_dispatch=AHEAD * jobs, return_as="generator")
+            pool = Parallel(
+                jobs,
+                backend="loky",
+                batch_size=1,
+                pre_dispatch=AHEAD * jobs,
+                return_as="generator",
+                initializer=_watch,
+                initargs=(os.getpid(),),
+            )
             done = 0
-            with _given_up(pool(work(function, os.getpid(), task) for task in taken)) as results:
+            with _given_up(pool(delayed(function)(*task) for task in taken)) as results:
                 for result in results:
                     done += 1
                     yield result
@@ -101,13 +106,9 @@ def _given_up(results: Generator[T, None, None]) -> Iterator[Iterator[T]]:
             results.close()
 
 
-def _watched(function: Callable[..., T], parent: int, task: tuple[Any, ...]) -> T:
-    """Do a task; a worker whose parent was killed ends itself, instead of waiting for more of them."""
-    global _watching
-    if not _watching and os.getppid() == parent:
-        _watching = True
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    return function(*task)
+def _watch(parent: int) -> None:
+    """Have a worker end itself when its parent was killed, instead of waiting for tasks for ever."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
