@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -388,16 +389,22 @@ def test_a_signal_ends_a_review_and_its_processes_without_advice(
     tmp_path: Path, source: Path, toy_file: Path, toy_model: Path, number: int, status: int
 ) -> None:
     target = tmp_path / "out.csv"
-    source.write_text(source.read_text() + "7,hello\n" * 20_000)
+    source.write_text(source.read_text() + "7,hello\n" * 100_000)
     command = small_parts_command(source, target, toy_file, toy_model)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     journal, until = Path(f"{target}.run", "parts.jsonl"), time.monotonic() + 300
     while not journal.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.002)
-    process.send_signal(number)
+    sent = 0
+    while process.poll() is None and time.monotonic() < until:
+        process.send_signal(number)
+        sent += 1
+        with suppress(subprocess.TimeoutExpired):  # Python drops an interrupt that comes while it clears up.
+            process.wait(1)
     _, told = process.communicate(timeout=300)
-    # A thread of loky's may still stumble over its own end.
-    assert (process.returncode, b"UserWarning" in told) == (status, False)
+    assert process.returncode == status
+    # A second signal may hit the clearing up. A thread of loky's may still stumble over its own end.
+    assert sent > 1 or b"UserWarning" not in told
     assert journal.exists()
     assert not target.exists()
 

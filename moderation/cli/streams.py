@@ -1,5 +1,6 @@
 """The standard streams: made fit before a command begins, let go of when nobody reads them."""
 
+import atexit
 import io
 import os
 import sys
@@ -46,9 +47,18 @@ def make_fit() -> None:
     sys.stdin = sys.stdin or open(os.devnull, "w")
     sys.stdout = sys.stdout or open(os.devnull)
     sys.stderr = sys.stderr or open(os.devnull, "w")
+    atexit.register(_drop_messages)
     if isinstance(sys.stdout.buffer, io.RawIOBase):
         given = sys.stdout
         sys.stdout = open(given.fileno(), "w", 1, given.encoding, given.errors, closefd=False)
+
+
+def _drop_messages() -> None:
+    """Let go of messages that could not be written, else Python would end with a status of its own, 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def let_go() -> None:
